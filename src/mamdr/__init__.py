@@ -1,0 +1,3 @@
+"""Multi-domain recommendation: Domain Negotiation and Domain Regularization over any PyTorch model."""
+
+__version__ = "0.1.0"
