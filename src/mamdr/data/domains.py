@@ -91,40 +91,51 @@ class DomainData:
             generator: draws the order (one number is taken from it); None keeps the stored order.
 
         Yields: batch and labels, float32 [B]. Cost: one permutation a pass, one gather a row and column, and
-        about 10 µs a batch.
+        10 to 20 µs a batch of 1024.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size {batch_size}", "1 or more", "Give a larger batch_size")
-        total = sum(self.size(domain) for domain in domains)
-        order = None
-        if generator is not None and total:
-            source = torch.Generator().manual_seed(int(generator.integers(1 << 63)))
-            order = torch.randperm(total, generator=source)
-        span = max(1, _SPAN // batch_size) * batch_size
         names = [*self.columns, "domain"]
-        for start in range(0, total, span):
-            stop = min(start + span, total)
-            picked = torch.arange(start, stop) if order is None else order[start:stop]
-            parts = [part.unsafe_split(batch_size) for part in self._gather(domains, picked)]
+        span = max(1, _SPAN // batch_size) * batch_size
+        for rows, domain in self._pass(domains, span, generator):
+            parts = [part.unsafe_split(batch_size) for part in self._gather(rows, domain)]
             for *inputs, labels in zip(*parts, strict=True):
                 yield dict(zip(names, inputs, strict=True)), labels
 
-    def _gather(self, domains: Sequence[int], picked: torch.Tensor) -> list[torch.Tensor]:
-        """The columns, the domain and the labels of positions in the concatenation of some domains' rows."""
-        if len(domains) == 1:
-            first, last = self._bounds[domains[0]], self._bounds[domains[0] + 1]
-            rows, place = slice(first, last), picked
-            domain = torch.full((len(picked),), domains[0], dtype=torch.int64)
-        else:
-            chosen = torch.as_tensor(list(domains), dtype=torch.int64)
-            sizes = self.offsets[chosen + 1] - self.offsets[chosen]
-            ends = sizes.cumsum(0)
-            which = torch.searchsorted(ends, picked, right=True)
-            rows, domain = slice(None), chosen[which]
-            place = picked - (ends - sizes)[which] + self.offsets[domain]
-        gathered = [column[rows].index_select(0, place) for column in self.columns.values()]
+    def _pass(
+        self, domains: Sequence[int], span: int, generator: np.random.Generator | None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The stored rows of a pass and their domains, `span` at a time."""
+        chosen = torch.as_tensor(list(domains), dtype=torch.int64)
+        sizes = self.offsets[chosen + 1] - self.offsets[chosen]
+        total = int(sizes.sum())
+        order = _permutation(total, generator)
+        # A position of the pass belongs to domain number `owner`; `shift` leads from it to the stored row.
+        shift = self.offsets[chosen] - (sizes.cumsum(0) - sizes)
+        one = len(chosen) == 1
+        owner = None if one else torch.repeat_interleave(torch.arange(len(chosen), dtype=torch.int32), sizes)
+        for start in range(0, total, span):
+            stop = min(start + span, total)
+            picked = torch.arange(start, stop) if order is None else order[start:stop]
+            if owner is None:
+                yield picked + shift, chosen.repeat(stop - start)
+            else:
+                which = owner.index_select(0, picked)
+                yield picked + shift.index_select(0, which), chosen.index_select(0, which)
+
+    def _gather(self, rows: torch.Tensor, domain: torch.Tensor) -> list[torch.Tensor]:
+        """The columns at these rows, then the domain and the labels, in the order a batch is made of."""
+        gathered = [column.index_select(0, rows) for column in self.columns.values()]
         inputs = [column if column.is_floating_point() else column.to(torch.int64) for column in gathered]
-        return [*inputs, domain, self.labels[rows].index_select(0, place)]
+        return [*inputs, domain, self.labels.index_select(0, rows)]
+
+
+def _permutation(total: int, generator: np.random.Generator | None) -> torch.Tensor | None:
+    """A random order of `total` positions, int32 where that is enough; None for the stored order."""
+    if generator is None or not total:
+        return None
+    source = torch.Generator().manual_seed(int(generator.integers(1 << 63)))
+    return torch.randperm(total, generator=source, dtype=torch.int32 if total < 1 << 31 else torch.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
     manifest.json               {"content": {...}, "sha256": of the content}; no time stamps, for equal bytes
     vocabulary/COLUMN.parquet   the raw values of an id column
-    SPLIT/COLUMN.npy            int32 ids or float32 numbers, rows of a domain together; SPLIT: train, val, test
+    SPLIT/COLUMN.npy            int32 ids or float32 numbers, a domain together; SPLIT: train, val, test
     SPLIT/label.npy             float32
     SPLIT/offsets.npy           int64 [D + 1]
 
