@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
+from tests.oracles import metrics as oracle
 
 from mamdr.errors import MamdrError
 from mamdr.evaluation import Metrics, evaluate, grouped_auc, user_gauc
-from tests.oracles import metrics as oracle
 
 NAMES = ["a", "b", "c", "d"]
 

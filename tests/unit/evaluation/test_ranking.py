@@ -5,10 +5,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracles import metrics as oracle
 
 from mamdr.errors import MamdrError
 from mamdr.evaluation import evaluate, rank_methods
-from tests.oracles import metrics as oracle
 
 coarse = st.sampled_from([0.5, 0.6, 0.7, 0.8])
 
