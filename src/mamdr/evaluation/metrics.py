@@ -86,7 +86,7 @@ def evaluate(
     Args:
         names: names of the D domains; the position is the domain's id.
         domains: each row's domain id [N], or, for rows stored domain by domain, the D + 1 offsets where these
-            begin and end. The two cannot be confused: offsets end with N, which is no domain's id when N = D + 1.
+            begin and end. The two cannot be confused: offsets end with N, no domain's id when N = D + 1.
         labels: [N], 0 or 1.
         probabilities: [N] in [0, 1].
         users: [N], integers >= 0, for the user-GAUC.

@@ -13,7 +13,7 @@ NAMES = ["a", "b", "c"]
 
 
 def two_runs(seed: int, rows: int = 3000) -> tuple[np.ndarray, ...]:
-    """Domains, labels and two runs' scores of equal variance; both runs' true AUCs follow from their shifts."""
+    """Domains, labels and two runs' scores of equal variance; true AUCs follow from their shifts."""
     rng = np.random.default_rng(seed)
     domains, labels = np.sort(rng.integers(0, 3, rows)), rng.integers(0, 2, rows)
     shared = rng.normal(size=rows)
@@ -89,7 +89,7 @@ def test_same_seed_same_intervals_other_seed_others() -> None:
 
 
 def test_pairing_narrows_the_interval() -> None:
-    """Runs that share their noise differ less from draw to draw than the same runs on rows of their own would."""
+    """Runs that share their noise differ less from draw to draw than the same runs on other rows."""
     domains, labels, good, poor = two_runs(5)
     paired = paired_bootstrap(NAMES, domains, labels, good, poor, replicates=200).mean
     rng = np.random.default_rng(0)
