@@ -1,0 +1,67 @@
+"""Typed settings: every component's options are one frozen class, and an unknown key is an error.
+
+`component` makes a dataclass whose fields are checked whenever one is made, in Python as from a recipe; `parse`
+makes one from a recipe's table and turns what does not fit into one line; `lookup` finds a name in a table of names.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic import ConfigDict
+
+from mamdr.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def component(cls: type[T]) -> type[T]:
+    """A frozen dataclass that checks its fields' types and ranges and takes no unknown ones."""
+    settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
+    return pydantic.dataclasses.dataclass(frozen=True, config=settings)(cls)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message: the nearest known name where one is near, else all of them.
+
+    >>> nearest("mamrd", ["mamdr", "alternate"])
+    "Did you mean 'mamdr'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(known)}"
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """The entry `name` of a table of names; a typo is an error that suggests the nearest."""
+    if name not in table:
+        raise ConfigError(f"unknown {what} {name!r}", f"one of {', '.join(sorted(table))}", nearest(name, table))
+    return table[name]
+
+
+def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
+    """Make a `component` from a recipe's table.
+
+    Args:
+        cls: the component.
+        values: its settings by name.
+        where: the table's name in the recipe, for messages.
+
+    Raises:
+        ConfigError: for an unknown key, a wrong type or a value out of range.
+    """
+    known = sorted(getattr(cls, "__dataclass_fields__", values))
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key {where}.{key}", f"one of {', '.join(known)}", nearest(key, known))
+    try:
+        return cls(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join([where, *(str(part) for part in first["loc"])])
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise ConfigError(f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option") from error

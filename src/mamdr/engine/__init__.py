@@ -1,0 +1,12 @@
+"""The engine: the one inner loop, what it computes on, and who runs it."""
+
+from mamdr.engine import inner
+from mamdr.engine.options import WalkOptions
+from mamdr.engine.predict import Predictor
+from mamdr.engine.processes import Processes
+from mamdr.engine.sequential import Sequential
+from mamdr.engine.session import Session
+from mamdr.engine.trace import trace
+from mamdr.engine.walk import Walker
+
+__all__ = ["Predictor", "Processes", "Sequential", "Session", "WalkOptions", "Walker", "inner", "trace"]

@@ -1,0 +1,155 @@
+"""A module that computes on a point: its parameters are views of the point's flat buffer.
+
+Ids are translated to positions in the point right in front of each embedding, so a module needs no change and never
+knows. Two ways to hold a table:
+
+- eager: the embedding's weight is the point's rows, its gradient a view of a flat gradient buffer;
+- lazy: each call gathers the distinct rows of its batch into a small weight of its own, whose gradient is theirs alone,
+  so that a step costs the rows of a batch however many rows the walk has.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from mamdr.engine.dropout import packed
+from mamdr.parameters import Point, Space
+
+
+class RowMiss(Exception):  # noqa: N818 (a signal between binding and walk, not an error)
+    """Ids reached an embedding that the point has no rows for: pull them and compute the batch again."""
+
+    def __init__(self, table: int, ids: Tensor) -> None:
+        super().__init__(f"{len(ids)} rows of table {table}")
+        self.table, self.ids = table, ids
+
+
+@dataclass
+class _Held:
+    """How a table is held while bound. `touched` are the (positions, rows) of a batch's calls, for the optimizer."""
+
+    slots: Tensor
+    weight: Tensor | None = None
+    lazy: bool = False
+    watch: bool = False
+    touched: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class Binding:
+    """Binds a module to points, one after another; `release` gives the module its own parameters back.
+
+    Args:
+        module: any module; trainable parameters are swapped while bound.
+        space: its parameters, sorted.
+        packed_dropout: let the module's `nn.Dropout` layers draw packed masks (see `engine.dropout`).
+
+    Cost: binding copies nothing; 4 bytes per table row for the translation.
+    """
+
+    def __init__(self, module: nn.Module, space: Space, *, packed_dropout: bool = True) -> None:
+        self.module, self.space, self.point = module, space, Point.zeros(space)
+        parameters = dict(module.named_parameters())
+        self._dense = [parameters[part.name] for part in space.dense]
+        self._own = [parameter.data for parameter in self._dense]
+        self.held = [_Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables]
+        self._embeddings: list[tuple[nn.Module, nn.Parameter, int | None, bool]] = []
+        self._handles: list[RemovableHandle] = []
+        self._dropouts = [m for m in module.modules() if type(m) is nn.Dropout] if packed_dropout else []
+        for index, table in enumerate(space.tables):
+            for owner in table.owners:
+                self._hook(module.get_submodule(owner), index)
+        for dropout in self._dropouts:
+            dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
+
+    def _hook(self, embedding: nn.Module, table: int) -> None:
+        own: Any = embedding.weight
+        padding: Any = embedding.padding_idx
+        sparse: Any = embedding.sparse
+        self._embeddings.append((embedding, own, padding, sparse))
+        embedding.sparse = False
+        translate = functools.partial(self._translate, table, padding)
+        self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
+
+    def load(self, point: Point, grad: Tensor | None = None, lazy: tuple[bool, ...] = (), watch: bool = False) -> None:
+        """Compute on `point` from now on.
+
+        Args:
+            point: the values; what the optimizer changes there, the module sees.
+            grad: where gradients of the dense part and of eager tables accumulate, laid out as the point without its
+                lazy tables; None to compute without gradients.
+            lazy: which tables are lazy.
+            watch: remember which rows of eager tables each batch touches.
+        """
+        self._forget()
+        self.point = point
+        for index, parameter in enumerate(self._dense):
+            parameter.data = point.parameter(index)
+            part = self.space.dense[index]
+            parameter.grad = None if grad is None else grad[part.offset : part.offset + part.size].view(part.shape)
+        offset = self.space.dense_size
+        for t, held in enumerate(self.held):
+            ids, rows = point.ids[t].to(self.space.device), point.rows(t)
+            held.slots[ids] = torch.arange(len(ids), dtype=torch.int32, device=self.space.device)
+            held.lazy, held.watch, held.weight = bool(lazy and lazy[t]), watch, rows
+            if grad is not None and not held.lazy:
+                held.weight = rows.detach().requires_grad_()
+                held.weight.grad = grad[offset : offset + rows.numel()].view(rows.shape)
+                offset += rows.numel()
+        for t, table in enumerate(self.space.tables):
+            for owner in table.owners:
+                self.module.get_submodule(owner)._parameters["weight"] = self.held[t].weight  # type: ignore[assignment]
+
+    def _translate(
+        self, table: int, padding: int | None, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The forward pre-hook of an embedding: ids to positions, and for a lazy table the weight of this call."""
+        ids = args[0] if args else kwargs["input"]
+        held = self.held[table]
+        places = torch.take(held.slots, ids.long())
+        if places.numel() and int(places.min()) < 0:
+            raise RowMiss(table, torch.unique(ids[places < 0]))
+        where = None if padding is None else int(held.slots[padding])
+        if held.lazy and torch.is_grad_enabled():
+            distinct, places = torch.unique(places.long(), return_inverse=True)
+            rows = self.point.rows(table).index_select(0, distinct).requires_grad_()
+            held.touched.append((distinct, rows))
+            module._parameters["weight"] = rows  # type: ignore[assignment]
+            where = _index(distinct, where)
+        elif held.watch:
+            held.touched.append((torch.unique(places), held.weight))  # type: ignore[arg-type]
+        if padding is not None:
+            module.padding_idx = None if where is None or where < 0 else where  # type: ignore[assignment]
+        places = places.to(ids.dtype)
+        return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
+
+    def _forget(self) -> None:
+        for ids, held in zip(self.point.ids, self.held, strict=True):
+            held.slots[ids.to(self.space.device)] = -1
+            held.touched.clear()
+
+    def release(self) -> None:
+        """Give the module its own parameters back and take the hooks off. The binding cannot be used after."""
+        for handle in self._handles:
+            handle.remove()
+        for parameter, own in zip(self._dense, self._own, strict=True):
+            parameter.data, parameter.grad = own, None
+        for embedding, weight, padding, sparse in self._embeddings:
+            embedding._parameters["weight"] = weight
+            embedding.padding_idx, embedding.sparse = padding, sparse  # type: ignore[assignment]
+        for dropout in self._dropouts:
+            dropout.__dict__.pop("forward", None)
+        self._embeddings, self._handles = [], []
+
+
+def _index(distinct: Tensor, place: int | None) -> int | None:
+    """Where `place` lies in `distinct`, if there."""
+    if place is None or place < 0:
+        return None
+    found = torch.nonzero(distinct == place)
+    return int(found) if len(found) else None

@@ -1,0 +1,40 @@
+"""How walks are walked: settings that belong to a run, not to a strategy or a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mamdr.config import component
+from mamdr.engine.inner import SGD, Adagrad, Adam
+
+LAZY_ABOVE = 8192
+"""With `rows="auto"`, compact tables of more rows than this are stepped lazily (where lazy begins to win on a CPU)."""
+
+
+@component
+class WalkOptions:
+    """Settings of the inner loop.
+
+    Args:
+        batch_size: rows of a mini-batch, >= 1.
+        inner: the inner optimizer; its lr is the paper's α.
+        embedding_l2: λ >= 0 of λ · Σ‖row‖², added to the loss for the rows that a batch touches (the authors' code has
+            1e-5 on whole tables, which would make every step cost the whole table).
+        rows: "dense" steps all rows of a walk at every batch, exactly as a dense optimizer over the whole table would;
+            "lazy" steps the rows of the batch alone; "auto" is dense up to 8,192 rows of a table and lazy above.
+        dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256); "torch" leaves `nn.Dropout` alone.
+        precision: "float32", or "bfloat16" for autocast.
+    """
+
+    batch_size: Annotated[int, Field(ge=1)] = 1024
+    inner: SGD | Adam | Adagrad = Adam()
+    embedding_l2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    rows: Literal["auto", "dense", "lazy"] = "auto"
+    dropout: Literal["packed", "torch"] = "packed"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def lazy(self, rows: int) -> bool:
+        """Whether a compact table of so many rows is stepped lazily."""
+        return self.rows == "lazy" or (self.rows == "auto" and rows > LAZY_ABOVE)

@@ -1,0 +1,84 @@
+"""Which table rows a domain's data touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.data.domains import DomainData
+from mamdr.parameters import Ids, Space
+
+_WATCH_BATCH = 8192
+
+
+class Rows:
+    """The rows of each domain, found once and remembered.
+
+    For a table that id columns feed, they are the column's distinct ids. For ids that the module computes itself, the
+    module is run once over the domain's rows (no gradients), and what reaches the embedding is noted.
+
+    Args:
+        module: the module, not bound to a point.
+        space: its parameters.
+        data: the rows.
+    """
+
+    def __init__(self, module: nn.Module, space: Space, data: DomainData) -> None:
+        self.module, self.space, self.data = module, space, data
+        self._own: dict[int, Ids] = {}
+        self._union: tuple[frozenset[int], Ids] | None = None
+
+    def of(self, domain: int) -> Ids:
+        """A domain's rows."""
+        if domain not in self._own:
+            watched = self._watch(domain) if any(table.columns is None for table in self.space.tables) else {}
+            self._own[domain] = tuple(
+                watched[t] if table.columns is None else _union(self.data.unique_ids(domain, c) for c in table.columns)
+                for t, table in enumerate(self.space.tables)
+            )
+        return self._own[domain]
+
+    def union(self, domains: Iterable[int]) -> Ids:
+        """The rows of several domains. The last answer is remembered: Domain Negotiation asks for it each round."""
+        wanted = frozenset(domains)
+        if self._union is None or self._union[0] != wanted:
+            each = [self.of(domain) for domain in sorted(wanted)]
+            self._union = wanted, tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids()
+        return self._union[1]
+
+    def _watch(self, domain: int) -> dict[int, Tensor]:
+        seen: dict[int, list[Tensor]] = {t: [] for t, table in enumerate(self.space.tables) if table.columns is None}
+        handles = [
+            self.module.get_submodule(owner).register_forward_pre_hook(_note(seen[t]), with_kwargs=True)
+            for t in seen
+            for owner in self.space.tables[t].owners
+        ]
+        training = self.module.training
+        self.module.eval()
+        try:
+            with torch.no_grad():
+                for batch, _ in self.data.batches([domain], _WATCH_BATCH, None):
+                    self.module(batch)
+        finally:
+            self.module.train(training)
+            for handle in handles:
+                handle.remove()
+        return {t: _union(ids) for t, ids in seen.items()}
+
+
+def _note(seen: list[Tensor]) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        ids: Tensor = args[0] if args else kwargs["input"]
+        seen.append(torch.unique(ids.long()).cpu())
+
+    return hook
+
+
+def _union(parts: Iterable[Tensor]) -> Tensor:
+    found = list(parts)
+    if not found:
+        return torch.empty(0, dtype=torch.int64)
+    return found[0] if len(found) == 1 else torch.unique(torch.cat(found))

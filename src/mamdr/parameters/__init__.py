@@ -1,0 +1,9 @@
+"""The parameter algebra: spaces, points, stores, and optimizers that act on points."""
+
+from mamdr.parameters import outer
+from mamdr.parameters.moments import Moments
+from mamdr.parameters.point import Point
+from mamdr.parameters.space import Dense, Ids, Space, Table
+from mamdr.parameters.store import LocalStore, Overlay, Store
+
+__all__ = ["Dense", "Ids", "LocalStore", "Moments", "Overlay", "Point", "Space", "Store", "Table", "outer"]

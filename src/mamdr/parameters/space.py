@@ -1,0 +1,157 @@
+"""The parameters of a module, sorted into one dense part and tables of rows.
+
+P is the number of dense values, T the number of tables, R_t the rows of table t and d_t its width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.errors import ModelError
+
+Ids = tuple[Tensor, ...]
+"""For each table of a space, the ids of some of its rows: int64, sorted, without repeats."""
+
+_ROW_MODULES = (nn.Embedding, nn.EmbeddingBag)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A parameter that lies whole in the dense part: values `offset` to `offset + size`."""
+
+    name: str
+    shape: torch.Size
+    offset: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Table:
+    """An embedding weight [R_t, d_t], of which a walk takes only the rows that its data touch.
+
+    `owners` are the embedding modules that use the weight (more than one when it is tied). `columns` are the id
+    columns of a batch that reach it unchanged; None when the module computes the ids itself (offsets, hashing), and
+    they have to be watched for.
+    """
+
+    name: str
+    rows: int
+    dim: int
+    owners: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where each trainable parameter of a module lives: in the dense part or in a table of rows.
+
+    Frozen parameters are left out: they are read where they are, and cost nothing.
+
+    Args:
+        dense: the dense parameters, offsets ascending.
+        tables: the row tables.
+        dtype: of every parameter (they must agree).
+        device: of every parameter.
+        specific: names of the parameters that may get a domain-specific part.
+    """
+
+    dense: tuple[Dense, ...]
+    tables: tuple[Table, ...]
+    dtype: torch.dtype
+    device: torch.device
+    specific: frozenset[str] = field(default=frozenset())
+
+    @property
+    def dense_size(self) -> int:
+        """P, the number of dense values."""
+        return self.dense[-1].offset + self.dense[-1].size if self.dense else 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(part.name for part in (*self.dense, *self.tables))
+
+    def size(self, ids: Ids) -> int:
+        """Number of values of a point with these rows."""
+        rows = sum(len(i) * table.dim for i, table in zip(ids, self.tables, strict=True))
+        return self.dense_size + rows
+
+    def no_ids(self) -> Ids:
+        return tuple(torch.empty(0, dtype=torch.int64) for _ in self.tables)
+
+    def all_ids(self) -> Ids:
+        return tuple(torch.arange(table.rows) for table in self.tables)
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        *,
+        columns: Mapping[str, tuple[str, ...] | None] | None = None,
+        keep_dense: Sequence[str] = (),
+        specific: Callable[[str], bool] = lambda name: True,
+    ) -> Space:
+        """Sort a module's trainable parameters.
+
+        A weight is a row table when every module that owns it is an `nn.Embedding` or `nn.EmbeddingBag`. A weight
+        that a linear layer shares, or that `keep_dense` names, is dense.
+
+        Args:
+            module: any module; its parameters are not changed.
+            columns: for a table's name, the id columns that feed it (see `Table.columns`).
+            keep_dense: names of weights to hold whole although embeddings own them.
+            specific: which parameters may get a domain-specific part, by name.
+
+        Raises:
+            ModelError: no trainable parameter, or parameters of several types or devices.
+
+        >>> space = Space.of(nn.ModuleDict({"item": nn.Embedding(100, 8), "out": nn.Linear(8, 1)}))
+        >>> space.dense_size, [(table.name, table.rows, table.dim) for table in space.tables]
+        (9, [('item.weight', 100, 8)])
+        """
+        owners = _owners(module)
+        dense: list[Dense] = []
+        tables: list[Table] = []
+        offset = 0
+        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        for name, parameter in trainable.items():
+            using = owners[id(parameter)]
+            if name not in keep_dense and all(isinstance(owner, _ROW_MODULES) for _, owner in using):
+                rows, dim = parameter.shape
+                feeding = (columns or {}).get(name)
+                tables.append(Table(name, rows, dim, tuple(n for n, _ in using), feeding))
+            else:
+                dense.append(Dense(name, parameter.shape, offset))
+                offset += parameter.numel()
+        _check(trainable)
+        first = next(iter(trainable.values()))
+        allowed = frozenset(name for name in trainable if specific(name))
+        return cls(tuple(dense), tuple(tables), first.dtype, first.device, allowed)
+
+
+def _owners(module: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
+    """For each parameter (by identity), the modules that hold it directly."""
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
+    for name, child in module.named_modules():
+        for parameter in child.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append((name, child))
+    return owners
+
+
+def _check(trainable: Mapping[str, nn.Parameter]) -> None:
+    if not trainable:
+        raise ModelError("the module has no trainable parameter", "at least one", "Set requires_grad on what to train")
+    kinds = {(parameter.dtype, parameter.device) for parameter in trainable.values()}
+    if len(kinds) > 1:
+        found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+        raise ModelError(f"parameters of several kinds: {found}", "one floating type on one device", "Convert the module")
+    dtype = next(iter(kinds))[0]
+    if dtype not in (torch.float32, torch.float64):
+        raise ModelError(f"parameters of type {dtype}", "float32 (or float64)", "Use the precision option for bfloat16")

@@ -1,0 +1,118 @@
+"""Stores own parameters: points are pulled from them, displacements pushed to them."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.parameters.moments import Moments
+from mamdr.parameters.outer import Outer
+from mamdr.parameters.point import Allocate, Point, positions
+from mamdr.parameters.space import Ids, Space
+
+
+class Store(Protocol):
+    """Whatever owns parameters.
+
+    A pull copies: what is done to the point does not change the store. A push adds `rate * displacement`. Rows are
+    named by ids that are sorted and without repeats.
+    """
+
+    @property
+    def space(self) -> Space: ...
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """A copy of the dense part and of these rows."""
+        ...
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Add `rate * displacement`."""
+        ...
+
+
+class LocalStore:
+    """Parameters in this process's memory: one dense vector [P] and the whole tables [R_t, d_t].
+
+    Args:
+        space: what the values mean.
+        dense: [P].
+        tables: one tensor [R_t, d_t] per table, changed in place by pushes.
+    """
+
+    def __init__(self, space: Space, dense: Tensor, tables: list[Tensor]) -> None:
+        self.space, self.dense, self.tables = space, dense, tables
+
+    @classmethod
+    def of(cls, module: nn.Module, space: Space) -> LocalStore:
+        """The module's present values. The tables are the module's own memory, not copies: one copy of ten million
+        rows is enough."""
+        parameters = dict(module.named_parameters())
+        flat = [parameters[part.name].detach().reshape(-1) for part in space.dense]
+        dense = torch.cat(flat) if flat else torch.empty(0, dtype=space.dtype, device=space.device)
+        return cls(space, dense, [parameters[table.name].detach() for table in space.tables])
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """Cost: P values and the rows asked for, whatever the tables' sizes."""
+        size = self.space.size(ids)
+        flat = allocate(size) if allocate else self.dense.new_empty(size)
+        point = Point(self.space, ids, flat)
+        point.dense.copy_(self.dense)
+        for t, wanted in enumerate(ids):
+            torch.index_select(self.tables[t], 0, wanted.to(flat.device), out=point.rows(t))
+        return point
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Cost: P values and the displacement's rows."""
+        self.dense.add_(displacement.dense, alpha=rate)
+        for t, ids in enumerate(displacement.ids):
+            self.tables[t].index_add_(0, ids.to(self.dense.device), displacement.rows(t), alpha=rate)
+
+    def push_by(self, outer: Outer, displacement: Point, state: Moments) -> None:
+        """Add the step that an outer optimizer makes of a displacement (which it may change)."""
+        self.push(outer.update(displacement, state), 1.0)
+
+
+class Overlay:
+    """A shared store with one domain's specific part laid over it: Θ = θ_S + θ_i (MAMDR, Equation 4).
+
+    A pull sums the two. A push changes the specific part alone, and of it only parameters that may be specific.
+
+    Args:
+        shared: never pushed to.
+        specific: every domain's specific part; a domain without one is shared alone.
+        domain: i.
+        rows: when given, a push keeps only these rows (a domain's own); by default all that a walk touched.
+    """
+
+    def __init__(
+        self, shared: Store, specific: MutableMapping[int, Point], domain: int, rows: Ids | None = None
+    ) -> None:
+        self.shared, self.specific, self.domain, self.rows = shared, specific, domain, rows
+
+    @property
+    def space(self) -> Space:
+        return self.shared.space
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """Cost: a pull from shared, and a sum over the specific rows among them."""
+        point = self.shared.pull(ids, allocate)
+        specific = self.specific.get(self.domain)
+        if specific is not None:
+            point.dense.add_(specific.dense)
+            for t, wanted in enumerate(ids):
+                here, there = positions(specific.ids[t], wanted)
+                device = point.flat.device
+                point.rows(t).index_add_(0, there.to(device), specific.rows(t)[here.to(device)])
+        return point
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Cost: the displacement's values; the specific part is copied when it gains rows."""
+        displacement = displacement.keep_only(self.space.specific)
+        if self.rows is not None:
+            kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
+            displacement = displacement.at(kept)
+        specific = self.specific.get(self.domain) or Point.zeros(self.space, displacement.ids)
+        self.specific[self.domain] = specific.add(displacement, rate)

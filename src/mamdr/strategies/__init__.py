@@ -1,0 +1,24 @@
+"""Learning strategies: what to walk, and what becomes of it."""
+
+from mamdr.strategies.negotiation import Alternate, DomainNegotiation
+from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
+from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.registry import STRATEGIES, build
+from mamdr.strategies.then import MAMDR, Then
+
+__all__ = [
+    "MAMDR",
+    "STRATEGIES",
+    "Alternate",
+    "DomainNegotiation",
+    "DomainRegularization",
+    "Leg",
+    "Outcome",
+    "Problem",
+    "Run",
+    "State",
+    "Strategy",
+    "Then",
+    "Walk",
+    "build",
+]

@@ -1,0 +1,89 @@
+"""Domain Negotiation, and Alternate training, which it is with outer_lr 1."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mamdr.config import component
+from mamdr.parameters import Moments, Store
+from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
+from mamdr.seeds import derive, generator
+from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
+from mamdr.strategies.tally import Tally
+
+Steps = Annotated[int, Field(ge=1)] | None
+InnerState = Literal["fresh", "kept"]
+
+
+@component
+class DomainNegotiation:
+    r"""Train the shared parameters so that domains agree.
+
+    One walk over every domain in random order, and a share of its displacement:
+
+        θ_S ← θ_S + outer_lr · walk(θ_S, [shuffled domains])
+
+    To first order in the inner rate the displacement is −α (Σ ḡ_i − α Σ_i Σ_{j<i} H̄_i ḡ_j), whose second term raises
+    the inner products between domains' gradients (Equations 9 to 21).
+
+    Args:
+        outer_lr: β in [0, 10]; 1 is Alternate training, 0 changes nothing. Read when `outer` is None.
+        outer: another outer optimizer than the paper's SGD; it brings its own rate.
+        inner_state: "fresh" starts the inner optimizer anew at each walk (then walks are independent); "kept" goes on
+            from round to round, as the authors' code does.
+        steps: at most so many mini-batches a domain; None is a whole pass.
+        shuffle: draw the order of domains anew each round; otherwise it is the order of the data.
+
+    Cost: one pass over every domain a round, O(n).
+    Reference: MAMDR, section IV-A, Algorithm 1.
+    Differs from the paper: an update on T^j is a pass of mini-batches, as in the authors' code. Differs from the
+    authors' code: the inner optimizer starts fresh by default.
+    """
+
+    outer_lr: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.1
+    outer: SGD | Nesterov | Adagrad | Adam | None = None
+    inner_state: InnerState = "fresh"
+    steps: Steps = None
+    shuffle: bool = True
+
+    def init(self, state: State, problem: Problem) -> State:
+        return state
+
+    def order(self, state: State, problem: Problem) -> list[int]:
+        """The order of this round's legs."""
+        domains = list(problem.trainable)
+        if self.shuffle:
+            generator(state.seed, "order", state.round).shuffle(domains)
+        return domains
+
+    def round(self, state: State, problem: Problem, run: Run) -> State:
+        legs = tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
+        kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
+        walk = Walk(state.shared, legs, derive(state.seed, "negotiation", state.round), kept, state.buffers)
+        tally = Tally()
+        for outcome in run([walk]):
+            rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
+            state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
+            state.buffers = outcome.buffers
+            if kept is not None and outcome.moments is not None:
+                kept.put(outcome.moments)
+            tally.add(outcome)
+        tally.write(state, "shared")
+        return state
+
+    def params_for(self, state: State, domain: int) -> Store:
+        return state.shared
+
+
+@component
+class Alternate(DomainNegotiation):
+    """Train on one domain after another, as everyone does: Domain Negotiation with outer_lr 1 and one kept optimizer.
+
+    Cost: one pass over every domain a round.
+    Reference: MAMDR, sections IV-A and IV-C (Figure 5 b).
+    """
+
+    outer_lr: Annotated[float, Field(ge=1, le=1)] = 1.0
+    inner_state: InnerState = "kept"

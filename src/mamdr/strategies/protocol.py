@@ -1,0 +1,135 @@
+"""What a strategy says and what it gets back.
+
+A strategy decides: it describes walks and says what becomes of their displacements. Something else walks them, in
+turn, in processes, on another machine; a strategy knows no engine, file or device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from mamdr.parameters import Ids, LocalStore, Moments, Point, Space, Store
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A stretch of a walk: one pass over the training rows of one domain (or of several, mixed).
+
+    Args:
+        domains: ids of the domains.
+        steps: at most so many mini-batches; None is the whole pass.
+    """
+
+    domains: tuple[int, ...]
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Training from a point over legs, one after another.
+
+    Args:
+        store: where the point is pulled from; the walk never changes it.
+        legs: what to train on, in order.
+        seed: of the walk's batch order and dropout; two walks with the same seed, point and legs give the same bits.
+        moments: the inner optimizer's state to go on from; None starts it fresh.
+        buffers: values of the module's buffers to start from (running statistics).
+    """
+
+    store: Store
+    legs: tuple[Leg, ...]
+    seed: int
+    moments: Moments | None = None
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """What a walk brought. Valid until the next outcome is asked for: the buffers behind it are used again.
+
+    Args:
+        displacement: end minus start.
+        loss: mean training loss over the walk's samples (NaN when it had none).
+        samples: rows trained on.
+        steps: mini-batches.
+        moments: the inner optimizer's state at the end, when the walk was given one.
+        buffers: the module's buffers at the end.
+    """
+
+    displacement: Point
+    loss: float
+    samples: int
+    steps: int
+    moments: Moments | None = None
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+
+
+Run = Callable[[Sequence[Walk]], Iterable[Outcome]]
+"""Walks that do not depend on each other, in; their outcomes, in the same order, out, one at a time."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a strategy may know of the data: how many training rows each domain has, and which table rows they touch.
+
+    Args:
+        sizes: training rows per domain.
+        own_rows: a domain's own table rows.
+    """
+
+    sizes: tuple[int, ...]
+    own_rows: Callable[[int], Ids]
+
+    @property
+    def trainable(self) -> tuple[int, ...]:
+        """Domains that have training rows; the others are served by shared alone."""
+        return tuple(domain for domain, size in enumerate(self.sizes) if size)
+
+
+@dataclass
+class State:
+    """All that training has learned and needs to go on; a checkpoint holds exactly this.
+
+    Args:
+        shared: θ_S.
+        specific: θ_i by domain; a domain without one is shared alone.
+        moments: optimizers' states by purpose ("outer", "inner").
+        buffers: the module's buffers: shared running statistics, set by walks that push to shared.
+        round: rounds made.
+        seed: from which every draw of the strategy comes.
+        losses: mean training loss of the last round by part of the strategy.
+        samples: rows trained on so far, by every walk.
+    """
+
+    shared: LocalStore
+    specific: dict[int, Point] = field(default_factory=dict)
+    moments: dict[str, Moments] = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    round: int = 0
+    seed: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    samples: int = 0
+
+    @property
+    def space(self) -> Space:
+        return self.shared.space
+
+
+class Strategy(Protocol):
+    """A way of learning from many domains. Its settings are its fields; all that changes is in the state."""
+
+    def init(self, state: State, problem: Problem) -> State:
+        """Prepare a fresh state (θ_S as the module has it)."""
+        ...
+
+    def round(self, state: State, problem: Problem, run: Run) -> State:
+        """One outer iteration. Changes and returns the state; `state.round` still counts the rounds before it."""
+        ...
+
+    def params_for(self, state: State, domain: int) -> Store:
+        """The parameters that serve a domain: what evaluation, checkpoints and serving use, and nothing else."""
+        ...

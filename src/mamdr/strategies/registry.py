@@ -1,0 +1,56 @@
+"""Strategies by the name that a recipe uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mamdr.config import lookup, parse
+from mamdr.errors import ConfigError
+from mamdr.parameters import outer
+from mamdr.strategies.negotiation import Alternate, DomainNegotiation
+from mamdr.strategies.protocol import Strategy
+from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.then import MAMDR
+
+STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "alternate": Alternate,
+    "dn": DomainNegotiation,
+    "dr": DomainRegularization,
+    "mamdr": MAMDR,
+}
+
+_AUTHORS: dict[str, dict[str, Any]] = {
+    "alternate": {"inner_state": "kept"},
+    "dn": {"inner_state": "kept"},
+    "dr": {"inner_state": "kept", "include_self": True, "start": "random"},
+    "mamdr": {"inner_state": "kept", "include_self": True, "start": "random"},
+}
+
+
+def build(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """The strategy that a recipe's `[strategy]` table describes.
+
+    Args:
+        name: a key of `STRATEGIES`.
+        settings: its fields; `outer` may be a table with a `name` of its own ("sgd", "adagrad", "adam", "nesterov");
+            `preset = "authors"` starts from the authors' choices (FIDELITY: kept optimizer, own helper, random start).
+
+    Raises:
+        ConfigError: an unknown name or key, or a value out of range.
+
+    >>> build("mamdr", {"num_helpers": 2}).num_helpers
+    2
+    """
+    make = lookup(STRATEGIES, name, "strategy")
+    values = dict(settings)
+    preset = values.pop("preset", "paper")
+    if preset not in ("paper", "authors"):
+        raise ConfigError(f"strategy.preset = {preset!r}", "'paper' or 'authors'", "Correct the recipe")
+    if preset == "authors":
+        values = _AUTHORS[name] | values
+    if isinstance(values.get("outer"), Mapping):
+        rule = dict(values["outer"])
+        kind = rule.pop("name", "sgd")
+        values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, "strategy.outer")
+    return parse(make, values, "strategy")

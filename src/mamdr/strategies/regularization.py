@@ -1,0 +1,123 @@
+"""Domain Regularization."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from mamdr.config import component
+from mamdr.parameters import Moments, Overlay, Point, Store
+from mamdr.seeds import derive, generator
+from mamdr.strategies.negotiation import InnerState, Steps
+from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
+from mamdr.strategies.tally import Tally
+
+
+@component
+class DomainRegularization:
+    r"""Train each domain's specific parameters with the help of other domains.
+
+    For a domain i and each of its helpers j, walk over j and then i, and keep a share of the displacement:
+
+        θ_i ← θ_i + specific_lr · walk(θ_S + θ_i, [j, i])
+
+    Args:
+        num_helpers: k >= 0, helpers drawn per domain and round without replacement (all others if there are fewer).
+        specific_lr: γ in [0, 1], the share kept.
+        include_self: the domain itself is its own last helper, as in the authors' code.
+        inner_state: "fresh" starts the inner optimizer anew at each walk; domains are then independent. "kept" hands
+            one optimizer from walk to walk, and everything runs in turn.
+        helper_steps: at most so many mini-batches on a helper; None is a whole pass.
+        own_steps: at most so many mini-batches on the domain itself.
+        rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
+        start: "zero", so that an unseen domain is served by shared alone; or "random", as in the authors' code: an
+            independent draw per domain (here the module's first values in random order within each parameter).
+
+    Cost: num_helpers · (passes over helpers + passes over the domain) for each domain and round; O(kn). A specific part
+    holds P values and the rows kept.
+    Reads shared, writes specific parts only.
+    Reference: MAMDR, section IV-B, Algorithm 2.
+    Differs from the authors' code: see `include_self`, `inner_state` and `start`, and `MAMDR.authors`.
+    """
+
+    num_helpers: Annotated[int, Field(ge=0)] = 3
+    specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    include_self: bool = False
+    inner_state: InnerState = "fresh"
+    helper_steps: Steps = None
+    own_steps: Steps = None
+    rows: Literal["touched", "own"] = "touched"
+    start: Literal["zero", "random"] = "zero"
+
+    def init(self, state: State, problem: Problem) -> State:
+        if self.start == "random":
+            for domain in range(len(problem.sizes)):
+                state.specific[domain] = _shuffled(state, domain)
+        return state
+
+    def helpers(self, state: State, problem: Problem, domain: int) -> list[int]:
+        """This round's helpers of a domain, in the order of their walks."""
+        others = [other for other in problem.trainable if other != domain]
+        draw = generator(state.seed, "helpers", state.round, domain)
+        chosen = draw.choice(len(others), size=min(self.num_helpers, len(others)), replace=False) if others else []
+        return [others[index] for index in chosen] + ([domain] if self.include_self else [])
+
+    def round(self, state: State, problem: Problem, run: Run) -> State:
+        helpers = {domain: self.helpers(state, problem, domain) for domain in problem.trainable}
+        kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
+        tally = Tally()
+        for turn in range(max(map(len, helpers.values()), default=0)):
+            batch = [(domain, chosen[turn]) for domain, chosen in helpers.items() if turn < len(chosen)]
+            # One optimizer for all: each walk needs the last one's moments, so they go one by one.
+            for part in [batch] if kept is None else [[pair] for pair in batch]:
+                self._walk(state, problem, run, part, turn, kept, tally)
+        tally.write(state, "specific")
+        return state
+
+    def _walk(
+        self,
+        state: State,
+        problem: Problem,
+        run: Run,
+        pairs: list[tuple[int, int]],
+        turn: int,
+        kept: Moments | None,
+        tally: Tally,
+    ) -> None:
+        stores = [self._store(state, problem, domain) for domain, _ in pairs]
+        walks = [
+            Walk(
+                store,
+                (Leg((helper,), self.helper_steps), Leg((domain,), self.own_steps)),
+                derive(state.seed, "regularization", state.round, domain, turn),
+                kept,
+                state.buffers,
+            )
+            for store, (domain, helper) in zip(stores, pairs, strict=True)
+        ]
+        for store, outcome in zip(stores, run(walks), strict=True):
+            store.push(outcome.displacement, self.specific_lr)
+            if kept is not None and outcome.moments is not None:
+                kept.put(outcome.moments)
+            tally.add(outcome)
+
+    def _store(self, state: State, problem: Problem, domain: int) -> Overlay:
+        rows = problem.own_rows(domain) if self.rows == "own" else None
+        return Overlay(state.shared, state.specific, domain, rows)
+
+    def params_for(self, state: State, domain: int) -> Store:
+        return Overlay(state.shared, state.specific, domain)
+
+
+def _shuffled(state: State, domain: int) -> Point:
+    """The shared parameters' first values, in random order within each parameter that may be specific."""
+    space = state.space
+    point = state.shared.pull(space.all_ids()).keep_only(space.specific)
+    random = torch.Generator().manual_seed(derive(state.seed, "start", domain))
+    parts = [point.parameter(index) for index in range(len(space.dense))]
+    for values in (*parts, *(point.rows(table) for table in range(len(space.tables)))):
+        flat = values.reshape(-1)
+        values.copy_(flat[torch.randperm(len(flat), generator=random)].view_as(values))
+    return point

@@ -1,0 +1,104 @@
+"""Strategies one after another within a round, and MAMDR, which is the paper's pair of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mamdr.config import component
+from mamdr.parameters import Store
+from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
+from mamdr.strategies.negotiation import DomainNegotiation, InnerState, Steps
+from mamdr.strategies.protocol import Problem, Run, State, Strategy
+from mamdr.strategies.regularization import DomainRegularization
+
+
+class Then:
+    """Each round, one strategy's round and then the next one's, on the same state; the last one serves.
+
+    Args:
+        parts: the strategies, in order.
+    """
+
+    def __init__(self, *parts: Strategy) -> None:
+        self.parts = parts
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Then) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __repr__(self) -> str:
+        return f"Then({', '.join(map(repr, self.parts))})"
+
+    def init(self, state: State, problem: Problem) -> State:
+        for part in self.parts:
+            state = part.init(state, problem)
+        return state
+
+    def round(self, state: State, problem: Problem, run: Run) -> State:
+        for part in self.parts:
+            state = part.round(state, problem, run)
+        return state
+
+    def params_for(self, state: State, domain: int) -> Store:
+        return self.parts[-1].params_for(state, domain)
+
+
+@component
+class MAMDR:
+    """Domain Negotiation for the shared parameters, then Domain Regularization for each domain's specific ones.
+
+    Each round is `Then(DomainNegotiation(...), DomainRegularization(...))`; the settings are theirs.
+
+    Cost: O((k + 1) n) passes a round by the paper's count, n (1 + 2k) passes of mini-batches.
+    Reference: MAMDR, section IV-D, Algorithm 3.
+    """
+
+    outer_lr: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.1
+    outer: SGD | Nesterov | Adagrad | Adam | None = None
+    num_helpers: Annotated[int, Field(ge=0)] = 3
+    specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    include_self: bool = False
+    inner_state: InnerState = "fresh"
+    steps: Steps = None
+    helper_steps: Steps = None
+    own_steps: Steps = None
+    rows: Literal["touched", "own"] = "touched"
+    start: Literal["zero", "random"] = "zero"
+
+    @classmethod
+    def authors(cls, num_helpers: int = 3) -> MAMDR:
+        """As the authors' code does it: random specific parts at the start, one inner optimizer throughout, and each
+        domain as its own last helper."""
+        return cls(num_helpers=num_helpers, include_self=True, inner_state="kept", start="random")
+
+    @property
+    def parts(self) -> Then:
+        """The pair that this is."""
+        return Then(
+            DomainNegotiation(
+                outer_lr=self.outer_lr, outer=self.outer, inner_state=self.inner_state, steps=self.steps
+            ),
+            DomainRegularization(
+                num_helpers=self.num_helpers,
+                specific_lr=self.specific_lr,
+                include_self=self.include_self,
+                inner_state=self.inner_state,
+                helper_steps=self.helper_steps,
+                own_steps=self.own_steps,
+                rows=self.rows,
+                start=self.start,
+            ),
+        )
+
+    def init(self, state: State, problem: Problem) -> State:
+        return self.parts.init(state, problem)
+
+    def round(self, state: State, problem: Problem, run: Run) -> State:
+        return self.parts.round(state, problem, run)
+
+    def params_for(self, state: State, domain: int) -> Store:
+        return self.parts.params_for(state, domain)
