@@ -64,7 +64,7 @@ def entries(arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> dict[str
     files: dict[str, dict[str, Any]] = {}
     for path, array in arrays.items():
         sink = _Hashed()
-        np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
+        np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)
         files[path] = sink.entry()
     for path, blob in blobs.items():
         files[path] = {"bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()}

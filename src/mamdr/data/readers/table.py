@@ -1,0 +1,70 @@
+"""Any CSV or Parquet files whose columns the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mamdr.data.interactions import Columns, canonical, concatenate
+from mamdr.errors import DataError
+
+_TEXT = {".csv": ",", ".tsv": "\t"}
+_PARQUET = (".parquet", ".pq")
+_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+
+
+def read(files: Sequence[str | Path], columns: Columns | None = None) -> pl.DataFrame:
+    """The canonical table of some files together, each checked under its own name.
+
+    Args:
+        files: .csv, .tsv (either may end in .gz) or .parquet.
+        columns: what the columns are called in them.
+
+    Raises: DataError for no files, a file that is absent, empty or damaged, and all that `canonical` refuses.
+    """
+    paths = [Path(file) for file in files]
+    if not paths:
+        raise DataError("no files were given", "one file or more", "Name the files that hold interactions")
+    tables = [canonical(read_file(path), path.name, columns) for path in paths]
+    return concatenate(tables, [path.name for path in paths])
+
+
+def read_file(path: Path) -> pl.DataFrame:
+    """A raw table as it stands in one file."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", "a CSV or Parquet file", "Check the path")
+    if not path.stat().st_size:
+        raise DataError(f"{path.name} is empty", "a header and rows", "Give a file with interactions")
+    kind = Path(path.name.removesuffix(".gz")).suffix.lower()
+    try:
+        if kind in _PARQUET:
+            return pl.read_parquet(path)
+        if kind in _TEXT:
+            return _typed(pl.read_csv(path, separator=_TEXT[kind], infer_schema=False))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".")
+        raise DataError(
+            f"{path.name} cannot be read ({reason})",
+            "a whole CSV or Parquet file",
+            "Fetch or write the file again",
+        ) from error
+    raise DataError(
+        f"{path.name} is of kind {kind or 'unknown'!r}", ".csv, .tsv or .parquet", "Convert the file first"
+    )
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Columns of text that hold nothing but integers, or numbers, as such.
+
+    Integers with leading zeros stay strings: "007" and "7" may be different users.
+    """
+    kinds: dict[str, pl.DataType] = {}
+    for name in frame.columns:
+        cells = frame[name].drop_nulls()
+        if len(cells) and cells.str.contains(_INTEGER).all():
+            kinds[name] = pl.Int64()
+        elif len(cells) and ":" in name and cells.cast(pl.Float64, strict=False).is_not_null().all():
+            kinds[name] = pl.Float64()
+    return frame.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
