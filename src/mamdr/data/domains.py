@@ -182,7 +182,7 @@ class Dataset:
             "options": self.options,
             "schema": {
                 "domains": list(self.schema.domains),
-                "ids": self.schema.ids,
+                "ids": [[column, count] for column, count in self.schema.ids.items()],
                 "numeric": list(self.schema.numeric),
             },
             "statistics": {name: _statistics(self.split(name)) for name in SPLITS},
@@ -258,7 +258,11 @@ class Dataset:
         """
         columns = {part: as_columns(part, splits, len(domains)) for part in SPLITS}
         sizes, numeric = kinds(columns, ids or {})
-        parts = {part: _group(values, len(domains)) for part, values in columns.items()}
+        order = [*sizes, *numeric, "domain", "label"]  # as a loaded folder has them
+        parts = {
+            part: _group({name: cells[name] for name in order}, len(domains))
+            for part, cells in columns.items()
+        }
         schema = Schema(tuple(domains), sizes, numeric)
         return cls(name, schema, parts["train"], parts["val"], parts["test"], **details)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -71,6 +71,18 @@ def entries(arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> dict[str
     return files
 
 
+def refuse_existing(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a target that holds anything, unless it is built data that may be overwritten."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if overwrite and (folder / "manifest.json").is_file():
+        return
+    found = "holds something else than built data" if overwrite else "already exists"
+    raise DataError(
+        f"{folder} {found}", "a folder that does not exist yet", "Choose another folder or remove it"
+    )
+
+
 def write(
     folder: Path,
     content: Content,
@@ -80,6 +92,7 @@ def write(
     overwrite: bool,
 ) -> None:
     """Write the whole folder, or nothing."""
+    refuse_existing(folder, overwrite=overwrite)
     with atomic_folder(folder, overwrite=overwrite) as part:
         for path, array in arrays.items():
             (part / path).parent.mkdir(parents=True, exist_ok=True)
@@ -139,12 +152,15 @@ def read_array(folder: Path, name: str, dtype: type[np.generic], rows: int) -> A
     return array
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Read every file and compare its SHA-256 with the manifest's. Cost: about a second a gigabyte.
 
     Raises: DataError that names the first file which differs.
     """
-    for name, entry in read_manifest(Path(folder))["files"].items():
+    files = read_manifest(Path(folder))["files"]
+    for number, (name, entry) in enumerate(files.items()):
+        if progress:
+            progress(f"checking {name}", number, len(files))
         with open(Path(folder) / name, "rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
                 raise _damaged(f"{Path(folder) / name} is damaged: its checksum is not the manifest's")

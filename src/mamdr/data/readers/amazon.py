@@ -7,7 +7,6 @@ Source of the files: Ni, Li and McAuley, "Justifying recommendations using dista
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import io
 import json
@@ -18,7 +17,8 @@ from typing import IO, Any, cast
 
 import polars as pl
 
-from mamdr.errors import ConfigError, DataError
+from mamdr.config import lookup
+from mamdr.errors import DataError
 
 _FIELDS: dict[str, Any] = {
     "reviewerID": pl.String,
@@ -59,12 +59,7 @@ def find(raw: Path) -> dict[str, Path]:
 
 def choose(found: dict[str, Path], categories: Sequence[str] | None) -> dict[str, Path]:
     """The files of the categories asked for, in that order; of all when none are named."""
-    for category in categories or ():
-        if category not in found:
-            near = difflib.get_close_matches(category, found, n=1, cutoff=0.4)
-            hint = f"Did you mean {near[0]}?" if near else "Choose among those found"
-            raise ConfigError(f"unknown category {category!r}", f"one of {', '.join(found)}", hint)
-    return {category: found[category] for category in categories or found}
+    return {category: lookup(found, category, "category") for category in categories or found}
 
 
 def read(

@@ -1,0 +1,205 @@
+"""`mamdr data`: build, import and describe data folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mamdr.cli.progress import progress_bar
+from mamdr.data import storage
+from mamdr.data.build import Ratio, build
+from mamdr.data.catalog import source
+from mamdr.data.describe import describe
+from mamdr.data.domains import Dataset
+from mamdr.data.interactions import Columns
+from mamdr.data.readers import table
+from mamdr.errors import ConfigError
+
+data_app = typer.Typer(name="data", help="Build, import and describe data folders.", no_args_is_help=True)
+
+_SHOWN = 50  # domains in the table; --json has all
+_WIDE = 140  # columns of output that goes to a file or a pipe
+
+Out = Annotated[Path, typer.Option("--out", help="The data folder to make.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of negatives and split.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")]
+CtrRatio = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ctr-ratio",
+        metavar="R | NAME=R",
+        help="Positives per negative: one value for all domains, or NAME=VALUE, again for each. "
+        "Default: the paper's, in the order of the domains.",
+    ),
+]
+
+
+@data_app.command("build")
+def build_command(
+    benchmark: Annotated[str, typer.Argument(help="The source's name: amazon.")],
+    raw: Annotated[Path, typer.Option("--raw", help="The folder of raw files.")],
+    out: Out,
+    categories: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--categories", metavar="A,B,...", help="Which, in this order. Default: all, alphabetically."
+        ),
+    ] = None,
+    seed: Seed = 1,
+    ctr_ratio: CtrRatio = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a data folder from a known source's raw files.
+
+    Example:
+
+    mamdr data build amazon --raw reviews --categories Gift_Cards,Software --out amazon
+    """
+    storage.refuse_existing(out, overwrite=overwrite)
+    ratio = _ratio(ctr_ratio or ())
+    reader = source(benchmark)
+    chosen = [name for text in categories or () for name in text.split(",") if name]
+    with progress_bar() as progress:
+        rows = reader(raw, chosen or None, progress)
+        dataset = build(
+            rows,
+            name=benchmark,
+            seed=seed,
+            ctr_ratio=ratio,
+            domains=chosen or None,
+            progress=progress,
+            options={"source": benchmark},
+        )
+        dataset.save(out, overwrite=overwrite)
+    _show(dataset, out)
+
+
+@data_app.command("import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="CSV, TSV or Parquet files; several are joined.")],
+    out: Out,
+    user: Annotated[str, typer.Option("--user", help="Column of the user.")] = "user_id",
+    item: Annotated[str, typer.Option("--item", help="Column of the item.")] = "item_id",
+    domain: Annotated[str, typer.Option("--domain", help="Column of the domain.")] = "domain",
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label", help="Column of 0 and 1. Default: label, if there; else every row is a positive."
+        ),
+    ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option("--timestamp", help="Column of the time, integers. Default: timestamp, if there."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The data's name. Default: the first file's.")
+    ] = None,
+    seed: Seed = 1,
+    ctr_ratio: CtrRatio = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a data folder from any CSV or Parquet files.
+
+    A table without labels holds positives; negatives are drawn. Columns named user:..., item:... and
+    context:... become features; others are left out.
+
+    Example:
+
+    mamdr data import clicks.parquet --user user --item item --domain category --out clicks
+    """
+    storage.refuse_existing(out, overwrite=overwrite)
+    ratio = _ratio(ctr_ratio or ())
+    with progress_bar() as progress:
+        progress(f"reading {', '.join(file.name for file in files[:3])}", 0, 1)
+        rows = table.read(files, Columns(user, item, domain, label, timestamp))
+        dataset = build(
+            rows,
+            name=name or files[0].name.split(".")[0],
+            seed=seed,
+            ctr_ratio=ratio,
+            progress=progress,
+            options={"source": "table"},
+        )
+        dataset.save(out, overwrite=overwrite)
+    _show(dataset, out)
+
+
+@data_app.command("describe")
+def describe_command(
+    folder: Annotated[Path, typer.Argument(help="A data folder.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with every domain.")
+    ] = False,
+) -> None:
+    """Show a data folder's figures, after checking every file's checksum.
+
+    Example:
+
+    mamdr data describe amazon --json
+    """
+    with progress_bar() as progress:
+        storage.verify(folder, progress)
+    dataset = Dataset.load(folder)
+    if as_json:
+        typer.echo(json.dumps(describe(dataset)))
+    else:
+        _show(dataset, folder)
+
+
+def _ratio(given: Sequence[str]) -> Ratio:
+    """What --ctr-ratio says: nothing, one number, or a number by domain."""
+    try:
+        if len(given) == 1 and "=" not in given[0]:
+            return float(given[0])
+        return {name: float(value) for name, value in (text.rsplit("=", 1) for text in given)} or None
+    except ValueError as error:
+        raise ConfigError(
+            f"--ctr-ratio {' '.join(given)}",
+            "one number, or NAME=NUMBER, again for each",
+            "Write it like 0.3",
+        ) from error
+
+
+def _show(dataset: Dataset, folder: Path) -> None:
+    """The figures as the paper's Table I and Tables II to IV have them."""
+    figures, console = describe(dataset), Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    columns = ("Samples", "%", "Positives", "CTR ratio", "Users", "Items", "Train", "Val", "Test")
+    overview = Table(
+        title=f"{figures['name']} (seed {figures['seed']})", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    overview.add_column("Domain", overflow="fold")
+    for column in columns:
+        overview.add_column(column, justify="right", overflow="fold")
+    for name, row in list(figures["domains"].items())[:_SHOWN]:
+        overview.add_row(name, *_cells(row))
+    overview.add_section()
+    overview.add_row(f"{len(figures['domains']):,} domains", *_cells(figures | {"percentage": 100.0}))
+    console.print(overview)
+    if (hidden := len(figures["domains"]) - _SHOWN) > 0:
+        console.print(f"{hidden:,} more domains: `mamdr data describe {folder} --json` has all")
+    dropped = sum(dataset.facts.get("duplicates", []))
+    if dropped:
+        console.print(f"{dropped:,} duplicate rows were dropped")
+    console.print(f"{figures['samples_per_domain']:,.0f} samples a domain; data in {folder}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    ratio = row.get("ctr_ratio")
+    counts = [row.get(key) for key in ("users", "items", "train", "val", "test")]
+    positives = row.get("positives")
+    return [
+        f"{row['samples']:,}",
+        f"{row['percentage']:.2f}",
+        "" if positives is None else f"{positives:,}",
+        "n/a" if ratio is None else f"{ratio:.2f}",
+        *["" if count is None else f"{count:,}" for count in counts],
+    ]

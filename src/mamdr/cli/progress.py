@@ -1,0 +1,30 @@
+"""A progress bar for work that takes over two seconds, on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+PATIENCE = 2.0  # seconds of work before a bar appears
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function of (text, steps done, steps in all); the bar appears once two seconds have gone by."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    begin, task = time.monotonic(), bar.add_task("", total=None)
+
+    def update(text: str, done: int, total: int) -> None:
+        if time.monotonic() - begin >= PATIENCE:
+            bar.start()
+        bar.update(task, description=text, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()
