@@ -3,7 +3,7 @@
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
 from mamdr.strategies.regularization import DomainRegularization
-from mamdr.strategies.registry import STRATEGIES, build
+from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.then import MAMDR, Then
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "Then",
     "Walk",
     "build",
+    "describe",
 ]

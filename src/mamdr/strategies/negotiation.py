@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,6 +47,7 @@ class DomainNegotiation:
     inner_state: InnerState = "fresh"
     steps: Steps = None
     shuffle: bool = True
+    finetunes: ClassVar[bool] = False
 
     def init(self, state: State, problem: Problem) -> State:
         return state
@@ -66,7 +67,7 @@ class DomainNegotiation:
         for outcome in run([walk]):
             rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
             state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
-            state.buffers = outcome.buffers
+            state.buffers = state.buffers | outcome.buffers
             if kept is not None and outcome.moments is not None:
                 kept.put(outcome.moments)
             tally.add(outcome)

@@ -37,7 +37,8 @@ class Walk:
         legs: what to train on, in order.
         seed: of the walk's batch order and dropout; two walks with the same seed, point and legs give the same bits.
         moments: the inner optimizer's state to go on from; None starts it fresh.
-        buffers: values of the module's buffers to start from (running statistics).
+        buffers: values of the module's buffers to start from (running statistics); one that is not here starts from
+            the module's own.
     """
 
     store: Store
@@ -57,7 +58,7 @@ class Outcome:
         samples: rows trained on.
         steps: mini-batches.
         moments: the inner optimizer's state at the end, when the walk was given one.
-        buffers: the module's buffers at the end.
+        buffers: those of the module's buffers that the walk changed, at its end.
     """
 
     displacement: Point
@@ -121,6 +122,11 @@ class State:
 
 class Strategy(Protocol):
     """A way of learning from many domains. Its settings are its fields; all that changes is in the state."""
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether domains are fine-tuned on their own data at the end; a report always says so."""
+        ...
 
     def init(self, state: State, problem: Problem) -> State:
         """Prepare a fresh state (θ_S as the module has it)."""

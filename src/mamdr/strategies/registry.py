@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,3 +55,23 @@ def build(name: str, settings: Mapping[str, Any]) -> Strategy:
         kind = rule.pop("name", "sgd")
         values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, "strategy.outer")
     return parse(make, values, "strategy")
+
+
+def describe(strategy: Strategy) -> dict[str, Any]:
+    """The `[strategy]` table that `build` makes this strategy of.
+
+    Raises:
+        ConfigError: a strategy that no name stands for (an outside author's, or a `Then`).
+
+    >>> describe(build("dn", {"outer_lr": 0.5}))["outer_lr"]
+    0.5
+    """
+    names = [name for name, make in STRATEGIES.items() if type(strategy) is make]
+    if not names or not dataclasses.is_dataclass(strategy):
+        raise ConfigError(f"{strategy!r} has no name of its own", f"one of {', '.join(STRATEGIES)}", "Register it")
+    rule = getattr(strategy, "outer", None)
+    values = {"name": names[0], **dataclasses.asdict(strategy)}
+    if rule is not None:
+        kind = next(name for name, make in outer.RULES.items() if type(rule) is make)
+        values["outer"] = {"name": kind, **dataclasses.asdict(rule)}
+    return {key: value for key, value in values.items() if value is not None}

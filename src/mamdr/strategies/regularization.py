@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -28,7 +29,8 @@ class DomainRegularization:
         specific_lr: γ in [0, 1], the share kept.
         include_self: the domain itself is its own last helper, as in the authors' code.
         inner_state: "fresh" starts the inner optimizer anew at each walk; domains are then independent. "kept" hands
-            one optimizer from walk to walk, and everything runs in turn.
+            one optimizer from walk to walk, and everything runs in turn, domain by domain, in the order that Domain
+            Negotiation draws (as the authors' code does).
         helper_steps: at most so many mini-batches on a helper; None is a whole pass.
         own_steps: at most so many mini-batches on the domain itself.
         rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
@@ -50,6 +52,7 @@ class DomainRegularization:
     own_steps: Steps = None
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
+    finetunes: ClassVar[bool] = False
 
     def init(self, state: State, problem: Problem) -> State:
         if self.start == "random":
@@ -68,13 +71,20 @@ class DomainRegularization:
         helpers = {domain: self.helpers(state, problem, domain) for domain in problem.trainable}
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         tally = Tally()
-        for turn in range(max(map(len, helpers.values()), default=0)):
-            batch = [(domain, chosen[turn]) for domain, chosen in helpers.items() if turn < len(chosen)]
-            # One optimizer for all: each walk needs the last one's moments, so they go one by one.
-            for part in [batch] if kept is None else [[pair] for pair in batch]:
-                self._walk(state, problem, run, part, turn, kept, tally)
+        for turn, pairs in self._batches(state, helpers):
+            self._walk(state, problem, run, pairs, turn, kept, tally)
         tally.write(state, "specific")
         return state
+
+    def _batches(self, state: State, helpers: dict[int, list[int]]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Pairs (domain, helper) whose walks do not depend on each other, and which helper in turn they are."""
+        if self.inner_state == "kept":  # each walk needs the moments of the last one
+            domains = list(helpers)
+            generator(state.seed, "order", state.round).shuffle(domains)
+            yield from ((turn, [(domain, h)]) for domain in domains for turn, h in enumerate(helpers[domain]))
+            return
+        for turn in range(max(map(len, helpers.values()), default=0)):
+            yield turn, [(domain, chosen[turn]) for domain, chosen in helpers.items() if turn < len(chosen)]
 
     def _walk(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,10 @@ class Then:
 
     def __init__(self, *parts: Strategy) -> None:
         self.parts = parts
+
+    @property
+    def finetunes(self) -> bool:
+        return any(part.finetunes for part in self.parts)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Then) and self.parts == other.parts
@@ -68,6 +72,7 @@ class MAMDR:
     own_steps: Steps = None
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
+    finetunes: ClassVar[bool] = False
 
     @classmethod
     def authors(cls, num_helpers: int = 3) -> MAMDR:

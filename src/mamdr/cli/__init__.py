@@ -1,0 +1,63 @@
+"""The command line: one file a command, no logic.
+
+Exit codes: 0; 1 for what cannot be done (one line says what was found, what was expected and what to do); 2 for a
+command, recipe or option that is wrong; 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mamdr import __version__
+from mamdr.cli.data import data_app
+from mamdr.cli.evaluate import evaluate
+from mamdr.cli.report import report
+from mamdr.cli.train import train
+from mamdr.errors import MamdrError
+
+app = typer.Typer(
+    name="mamdr",
+    help="Multi-domain recommendation: train one model on many domains, and serve each with its own parameters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app)
+app.command()(train)
+app.command()(evaluate)
+app.command()(report)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mamdr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that every command has."""
+
+
+def main() -> None:
+    """The `mamdr` command."""
+    import torch
+
+    torch.set_num_threads(1)  # a process is a thread: jobs are processes
+    try:
+        app()
+    except MamdrError as error:
+        typer.echo(f"mamdr: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("mamdr: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone (| head)
+        sys.exit(0)

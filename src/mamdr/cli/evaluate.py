@@ -1,0 +1,66 @@
+"""`mamdr evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mamdr.training import Run
+from mamdr.files import write_json
+
+_SHOWN = 50  # domains in the table; --json has all
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    data: Annotated[Path | None, typer.Option("--data", help="The data folder, if it was moved.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure a run's best round, over domains and for each domain.
+
+    Domains with one class have no AUC ("n/a", null in JSON) and count in no mean.
+
+    Example: mamdr evaluate runs/mamdr --json
+    """
+    opened = Run.open(run, data=data)
+    result = opened.summary(split)
+    write_json(run / f"metrics-{split}.json", result)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    tuned = "fine-tuned" if result["finetuned"] else "not fine-tuned"
+    console.print(
+        f"[bold]{result['model']} · {result['strategy']}[/], round {result['round']}, seed {result['seed']}, "
+        f"{tuned}, {result['split']} split"
+    )
+    figures = Table(box=box.SIMPLE)
+    for name in ("mean AUC", "weighted AUC", "pooled AUC", "user GAUC", "log loss"):
+        figures.add_column(name, justify="right")
+    keys = ("mean_auc", "weighted_auc", "pooled_auc", "user_gauc", "log_loss")
+    figures.add_row(*(_figure(result[key]) for key in keys))
+    console.print(figures)
+    domains = Table(box=box.SIMPLE)
+    for name in ("domain", "AUC", "log loss", "samples", "positives"):
+        domains.add_column(name, justify="left" if name == "domain" else "right")
+    for name, row in list(result["domains"].items())[:_SHOWN]:
+        cells = _figure(row["auc"]), _figure(row["log_loss"]), f"{row['samples']:,}", f"{row['positives']:,}"
+        domains.add_row(name, *cells)
+    console.print(domains)
+    if len(result["domains"]) > _SHOWN:
+        console.print(f"... and {len(result['domains']) - _SHOWN:,} more domains: --json has all.")
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"

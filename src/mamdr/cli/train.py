@@ -1,0 +1,51 @@
+"""`mamdr train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mamdr.cli.watch import Watch
+from mamdr.data.domains import Dataset
+from mamdr.training import Recipe, Trainer
+from mamdr.training.events import Listener, TensorBoard, tensorboard_installed
+from mamdr.training.run import build_model
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/mlp-mamdr.toml.")],
+    data: Annotated[Path, typer.Option("--data", help="A data folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder to make.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value of the recipe; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out after its last round.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train what a recipe says, and keep the round that validation prefers.
+
+    Example: mamdr train recipes/mlp-mamdr.toml --data data/amazon --out runs/mamdr --set train.seed=2
+    """
+    settings = Recipe.load(recipe, values or [])
+    dataset = Dataset.load(data)
+    settings.check_data(dataset)
+    listeners: list[Listener] = [] if quiet else [Watch()]
+    if tensorboard_installed():
+        listeners.append(TensorBoard(out / "tensorboard"))
+    trainer = Trainer(
+        build_model(settings.model, dataset, settings.train.seed),
+        dataset,
+        settings.strategy,
+        settings.train,
+        settings.walk,
+        folder=out,
+        recipe=settings.tables(),
+        data_folder=data,
+        listeners=listeners,
+    )
+    trainer.fit(resume=resume)
+    if not quiet:
+        typer.echo(f"Next: mamdr evaluate {out}", err=True)

@@ -1,0 +1,145 @@
+"""A state on disk: whole, checked, written atomically.
+
+A checkpoint is a folder: `meta.json` (what is in it, with a hash of every other file) and `state.safetensors` (every
+tensor). Points are stored as `NAME/flat` and `NAME/ids/TABLE`, many domains' specific parts one after another in one
+tensor each, so that ten thousands of domains are four tensors and not forty thousand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mamdr.errors import CheckpointError
+from mamdr.files import atomic_folder, write_json
+from mamdr.parameters import LocalStore, Moments, Point, Space
+from mamdr.strategies import State
+
+FORMAT = 1
+_META, _TENSORS = "meta.json", "state.safetensors"
+
+
+def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
+    """Write a state and what the trainer wants to find with it (`extra`, JSON).
+
+    Cost: the state's bytes once to disk, and reading them once for the hash.
+
+    Raises:
+        DataError: the disk is full or cannot be written; nothing half-written is left.
+    """
+    tensors = {"shared/dense": state.shared.dense}
+    tensors |= {f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)}
+    tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], state.space)
+    for purpose, moments in state.moments.items():
+        for name, point in moments.points.items():
+            tensors |= _points_out(f"moments/{purpose}/{name}", [point], state.space)
+    tensors |= {f"buffers/{name}": value for name, value in state.buffers.items()}
+    meta = {
+        "format": FORMAT,
+        "round": state.round,
+        "seed": state.seed,
+        "samples": state.samples,
+        "losses": state.losses,
+        "domains": sorted(state.specific),
+        "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
+        "buffers": sorted(state.buffers),
+        "space": _describe(state.space),
+        "extra": dict(extra),
+    }
+    with atomic_folder(folder, overwrite=True, error=CheckpointError) as part:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / _TENSORS)
+        write_json(part / _META, {**meta, "sha256": _hash(part / _TENSORS)})
+
+
+def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
+    """Read a state back, with `extra`.
+
+    Args:
+        folder: what `save` wrote.
+        space: of the module that goes on; it must be the one that was saved.
+
+    Raises:
+        CheckpointError: the folder is absent, damaged, of another format, or of another module.
+    """
+    meta = read_meta(folder)
+    path = folder / _TENSORS
+    try:
+        if _hash(path) != meta["sha256"]:
+            raise CheckpointError(f"{path} is damaged", "the bytes that were saved", "Go on from another checkpoint")
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}", "a checkpoint's tensors", "Train anew") from error
+    if meta["space"] != _describe(space):
+        raise CheckpointError(
+            f"the checkpoint in {folder} holds other parameters than the module's",
+            "the module (or recipe) that the run was made with",
+            "Use the run's own recipe, or train into a new folder",
+        )
+    tensors = {name: tensor.to(space.device) for name, tensor in tensors.items()}
+    shared = LocalStore(space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables])
+    specific = dict(zip(meta["domains"], _points_in("specific", tensors, space), strict=True))
+    moments = {
+        purpose: Moments(step, {n: _points_in(f"moments/{purpose}/{n}", tensors, space)[0] for n in names})
+        for purpose, (step, names) in meta["moments"].items()
+    }
+    buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
+    state = State(
+        shared, specific, moments, buffers, meta["round"], meta["seed"], dict(meta["losses"]), meta["samples"]
+    )
+    return state, meta["extra"]
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """A checkpoint's `meta.json`, checked for its format."""
+    try:
+        meta: dict[str, Any] = json.loads((folder / _META).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"no readable checkpoint at {folder}", "a folder with meta.json and state.safetensors", "Train first"
+        ) from error
+    if meta.get("format") != FORMAT:
+        raise CheckpointError(f"checkpoint format {meta.get('format')} in {folder}", f"format {FORMAT}", "Train anew")
+    return meta
+
+
+def _points_out(prefix: str, points: list[Point], space: Space) -> dict[str, Tensor]:
+    out = {f"{prefix}/flat": torch.cat([p.flat for p in points]) if points else torch.empty(0, dtype=space.dtype)}
+    for t, table in enumerate(space.tables):
+        ids = [p.ids[t] for p in points]
+        out[f"{prefix}/ids/{table.name}"] = torch.cat(ids) if ids else torch.empty(0, dtype=torch.int64)
+        out[f"{prefix}/count/{table.name}"] = torch.tensor([len(i) for i in ids], dtype=torch.int64)
+    out[f"{prefix}/points"] = torch.tensor(len(points))
+    return out
+
+
+def _points_in(prefix: str, tensors: Mapping[str, Tensor], space: Space) -> list[Point]:
+    number = int(tensors[f"{prefix}/points"])
+    split = [
+        torch.split(tensors[f"{prefix}/ids/{t.name}"].cpu(), tensors[f"{prefix}/count/{t.name}"].tolist())
+        for t in space.tables
+    ]
+    flat, points, start = tensors[f"{prefix}/flat"], [], 0
+    for index in range(number):
+        ids = tuple(parts[index] for parts in split)
+        size = space.size(ids)
+        points.append(Point(space, ids, flat[start : start + size].clone()))
+        start += size
+    return points
+
+
+def _describe(space: Space) -> list[list[Any]]:
+    dense = [[part.name, *part.shape] for part in space.dense]
+    return [*dense, *([table.name, table.rows, table.dim] for table in space.tables)]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

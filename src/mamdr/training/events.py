@@ -1,0 +1,133 @@
+"""What training tells while it goes on: a stream of events, and who listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from mamdr.errors import CheckpointError
+from mamdr.files import atomic_file, disk_errors
+
+Event = dict[str, Any]
+"""Keys: "event" ("start", "round", "stop"), "time" (UTC, ISO 8601), and what belongs to the kind."""
+
+
+class Listener(Protocol):
+    """Hears of events. `walked` comes often and is not an event: rows trained since the last call."""
+
+    def hear(self, event: Event) -> None: ...
+
+    def walked(self, rows: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Listeners:
+    """Passes everything on to each of several listeners, stamping events with the time."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+
+    def hear(self, kind: str, **values: Any) -> None:
+        event = {"event": kind, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **values}
+        for listener in self._listeners:
+            listener.hear(event)
+
+    def walked(self, rows: int) -> None:
+        for listener in self._listeners:
+            listener.walked(rows)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+
+class JsonLines:
+    """Appends each event as one line of JSON.
+
+    Args:
+        path: the file.
+        rounds: when resuming, the rounds whose events stay; those of a round that was not checkpointed go.
+    """
+
+    def __init__(self, path: Path, rounds: int = 0) -> None:
+        self.path = path
+        kept = [event for event in read_events(path) if event.get("round", 0) <= rounds and event["event"] != "stop"]
+        with atomic_file(path) as part:
+            part.write_text("".join(_line(event) for event in kept if rounds), encoding="utf-8")
+
+    def hear(self, event: Event) -> None:
+        with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(event))
+
+    def walked(self, rows: int) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class TensorBoard:
+    """Writes losses and validation figures for TensorBoard; needs `pip install mamdr[track]`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writer: Any = None
+
+    def hear(self, event: Event) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        if event["event"] != "round":
+            return
+        if self._writer is None:  # not before there is something to write: the run's folder is checked first
+            self._writer = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
+        for name, loss in event["losses"].items():
+            self._writer.add_scalar(f"train_loss/{name}", loss, event["round"])
+        for name in ("mean_auc", "weighted_auc", "pooled_auc", "log_loss"):
+            if event["val"][name] is not None:
+                self._writer.add_scalar(f"val/{name}", event["val"][name], event["round"])
+        self._writer.flush()
+
+    def walked(self, rows: int) -> None:
+        return None
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def tensorboard_installed() -> bool:
+    """Whether TensorBoard can be written."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def read_events(path: Path) -> list[Event]:
+    """The events of a file, oldest first; a last line that was cut short by a kill is left out.
+
+    Raises:
+        CheckpointError: another line is not JSON.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise CheckpointError(
+                    f"line {number} of {path} is not JSON", "one JSON object a line", "Restore the file or train anew"
+                ) from error
+    return events
+
+
+def _line(event: Event) -> str:
+    return json.dumps(event, sort_keys=True, allow_nan=False) + "\n"

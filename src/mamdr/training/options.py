@@ -1,0 +1,32 @@
+"""Settings of the outer loop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mamdr.config import component
+
+Monitor = Literal["mean_auc", "weighted_auc", "pooled_auc"]
+
+
+@component
+class TrainOptions:
+    """How long to train and how to choose the round that is kept.
+
+    Args:
+        rounds: outer iterations at most, >= 1.
+        patience: rounds without a better validation figure before stopping; 0 never stops early.
+        monitor: the validation figure that chooses; the mean over domains, unweighted, as in the authors' code.
+        seed: from which every draw of the run comes.
+        jobs: processes that walk at once; results do not depend on it.
+        device: where the module computes, "cpu" or a torch device such as "cuda:0" (jobs must be 1 there).
+    """
+
+    rounds: Annotated[int, Field(ge=1)] = 50
+    patience: Annotated[int, Field(ge=0)] = 3
+    monitor: Monitor = "mean_auc"
+    seed: Annotated[int, Field(ge=0)] = 1
+    jobs: Annotated[int, Field(ge=1, le=1024)] = 1
+    device: str = "cpu"

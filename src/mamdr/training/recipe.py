@@ -1,0 +1,145 @@
+"""Recipes: one TOML file that says what to train and how.
+
+    [model]     name, and the model's own settings
+    [strategy]  name, and the strategy's own settings; [strategy.outer] for another outer optimizer
+    [inner]     name (sgd, adam, adagrad) and settings of the inner optimizer
+    [walk]      batch_size, embedding_l2, rows, dropout, precision    (engine.WalkOptions)
+    [train]     rounds, patience, monitor, seed, jobs, device          (training.TrainOptions)
+    [data]      name: the data set that the recipe is for, when it is for one
+
+An unknown table or key is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mamdr import strategies
+from mamdr.config import component, lookup, nearest, parse
+from mamdr.data.domains import Dataset
+from mamdr.engine import WalkOptions, inner
+from mamdr.errors import ConfigError
+from mamdr.strategies import Strategy
+from mamdr.training.options import TrainOptions
+
+_TABLES = ("model", "strategy", "inner", "walk", "train", "data")
+
+
+@component
+class _DataWanted:
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and how, checked.
+
+    Args:
+        model: name and settings, as `models.build` takes them.
+        strategy: the strategy.
+        walk: settings of the inner loop.
+        train: settings of the outer loop.
+        data: name of the data set that the recipe is for; "" is any.
+    """
+
+    model: dict[str, Any]
+    strategy: Strategy
+    walk: WalkOptions = field(default_factory=WalkOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    data: str = ""
+
+    @classmethod
+    def load(cls, path: Path, overrides: Iterable[str] = ()) -> Recipe:
+        """Read a recipe file; `overrides` are `table.key=value` with the value as in TOML (a bare word is text).
+
+        Raises:
+            ConfigError: the file is absent or not TOML, a key is unknown, or a value is out of range.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the recipe {path}", "a TOML file", "Look into recipes/") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: {error}", "a TOML file", "Correct the recipe") from error
+        for override in overrides:
+            _override(values, override)
+        return cls.parse(values)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Recipe:
+        """Check a recipe's tables.
+
+        >>> Recipe.parse({"model": {"name": "mlp"}, "strategy": {"name": "dn"}}).strategy.outer_lr
+        0.1
+        """
+        for table, content in values.items():
+            if table not in _TABLES:
+                raise ConfigError(f"unknown table [{table}] in the recipe", ", ".join(_TABLES), nearest(table, _TABLES))
+            if not isinstance(content, Mapping):
+                raise ConfigError(f"{table} = {content!r}", f"a table [{table}]", "Correct the recipe")
+        for table in ("model", "strategy"):
+            if not isinstance(values.get(table, {}).get("name"), str):
+                raise ConfigError(f"the recipe has no {table}.name", "a name", f'Add name = "..." under [{table}]')
+        strategy = dict(values["strategy"])
+        rule = dict(values.get("inner", {}))
+        optimizer = parse(lookup(inner.RULES, rule.pop("name", "adam"), "inner optimizer"), rule, "inner")
+        return cls(
+            dict(values["model"]),
+            strategies.build(strategy.pop("name"), strategy),
+            parse(WalkOptions, {**values.get("walk", {}), "inner": optimizer}, "walk"),
+            parse(TrainOptions, values.get("train", {}), "train"),
+            parse(_DataWanted, values.get("data", {}), "data").name,
+        )
+
+    def tables(self) -> dict[str, Any]:
+        """The recipe with every value spelt out, as `parse` takes it."""
+        walk = _plain(self.walk)
+        walk.pop("inner")
+        tables = {
+            "model": self.model,
+            "strategy": strategies.describe(self.strategy),
+            "inner": {"name": _name(inner.RULES, self.walk.inner), **_plain(self.walk.inner)},
+            "walk": walk,
+            "train": _plain(self.train),
+        }
+        return tables | ({"data": {"name": self.data}} if self.data else {})
+
+    def check_data(self, data: Dataset) -> None:
+        """Raise ConfigError when the recipe is for another data set."""
+        if self.data and self.data != data.name:
+            raise ConfigError(
+                f"the recipe is for the data set {self.data!r}, the folder holds {data.name!r}",
+                f"a folder built as {self.data!r}",
+                "Give the right folder with --data, or --set data.name=",
+            )
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or len(keys) < 2 or not all(keys):
+        raise ConfigError(f"--set {override}", "table.key=value", "For example --set strategy.outer_lr=0.5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = values
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {key} is not a table", "table.key=value", "Correct the option")
+    table[keys[-1]] = value
+
+
+def _name(table: Mapping[str, type], value: object) -> str:
+    return next(name for name, kind in table.items() if type(value) is kind)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A component's fields, without those that are None (TOML has no None: absent is the default)."""
+    return {key: content for key, content in dataclasses.asdict(value).items() if content is not None}

@@ -1,0 +1,246 @@
+"""The outer loop, the only one: rounds of a strategy, each measured on validation data and checkpointed."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+import mamdr
+from mamdr.data.domains import Dataset
+from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.errors import CheckpointError, ConfigError, DataError
+from mamdr.evaluation.metrics import Metrics
+from mamdr.files import atomic_file
+from mamdr.parameters import LocalStore
+from mamdr.seeds import derive
+from mamdr.strategies import Outcome, Problem, State, Strategy, Walk
+from mamdr.strategies import Run as RunWalks
+from mamdr.training import checkpoint
+from mamdr.training.events import JsonLines, Listener, Listeners
+from mamdr.training.options import TrainOptions
+from mamdr.training.run import FORMAT, Run, check_fingerprint, checkpoint_folder, read_info, write_info
+from mamdr.training.scoring import measure
+from mamdr.training.stopping import EarlyStopping
+
+
+class Trainer:
+    """Trains a module on many domains with a strategy, and keeps the round that validation prefers.
+
+    Args:
+        module: any module with `forward(batch) -> logits [B]`. Its tables become the shared ones and change in place.
+        data: the data set; test rows are never read here.
+        strategy: the learning strategy.
+        options: the outer loop's settings.
+        walk: the inner loop's settings.
+        folder: where to keep checkpoints, events and the recipe; None keeps the best round in memory.
+        recipe: what to write as `recipe.toml`.
+        data_folder: where the data were loaded from, noted in `run.json`.
+        listeners: hear of events.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        data: Dataset,
+        strategy: Strategy,
+        options: TrainOptions,
+        walk: WalkOptions,
+        *,
+        folder: Path | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        data_folder: Path | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        if options.device != "cpu" and options.jobs > 1:
+            raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
+        self.module = module.to(torch.device(options.device))
+        self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
+        self.folder, self.recipe, self.data_folder = folder, dict(recipe or {}), data_folder
+        self.listeners = list(listeners)
+        self.space = trace(self.module, data.schema)
+        self.stopping = EarlyStopping(options.patience or None)
+        self._best: State | None = None
+
+    def fit(self, *, resume: bool = False) -> Run:
+        """Train until the rounds are done or validation stops rising; the run at its best round.
+
+        With `resume` go on after the last checkpoint: the same bits as if nothing had happened.
+
+        Raises:
+            CheckpointError: the folder holds a run and `resume` is off, or a run of other data, model or settings.
+            TrainingError: training cannot go on.
+            DataError: no training rows, or no validation domain with both classes.
+        """
+        if not len(self.data.train):
+            raise DataError("no training rows", "rows in the train split", "Build the data set anew")
+        state, info = self._begin(resume)
+        events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
+        listeners = Listeners([*events, *self.listeners])
+        try:
+            with Session(self.module, self.space, self.data, self.walk) as session:
+                self._rounds(session, state, info, listeners)
+        finally:
+            listeners.close()
+        return Run(self.module, self.space, self.strategy, self._best_state(state), self.data, self.walk, info, self.folder)
+
+    def _rounds(self, session: Session, state: State, info: dict[str, Any], listeners: Listeners) -> None:
+        problem = self._problem(session)
+        if state.round == 0:
+            state = self.strategy.init(state, problem)
+        walker = Walker(session)
+        walks = Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
+        run = _heard(walks, listeners)
+        listeners.hear("start", round=state.round, rounds=self.options.rounds, **_describe(info))
+        done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
+        while state.round < self.options.rounds and not done:
+            begun, samples = time.perf_counter(), state.samples
+            state = self.strategy.round(state, problem, run)
+            state.round += 1
+            trained = time.perf_counter()
+            metrics = measure(session, self.strategy, state, "val")
+            done = self.stopping.update(state.round, self._watched(metrics))
+            self._keep(state, info, done)
+            listeners.hear(
+                "round",
+                round=state.round,
+                seconds=round(trained - begun, 3),
+                evaluation_seconds=round(time.perf_counter() - trained, 3),
+                samples=state.samples - samples,
+                losses=state.losses,
+                train_loss=_mean_loss(state),
+                val=metrics.to_json(),
+                best_round=self.stopping.best_round,
+            )
+        reason = "validation" if done else "rounds"
+        info |= {"status": "finished", "stopped_by": reason}
+        if self.folder:
+            write_info(self.folder, info)
+        listeners.hear("stop", round=state.round, best_round=self.stopping.best_round, stopped_by=reason)
+
+    def _begin(self, resume: bool) -> tuple[State, dict[str, Any]]:
+        """A fresh state, or the last checkpoint's."""
+        fresh = State(
+            LocalStore.of(self.module, self.space),
+            buffers={name: buffer.clone() for name, buffer in self.module.named_buffers()},
+            seed=derive(self.options.seed, "strategy"),
+        )
+        if self.folder is None:
+            return fresh, self._info()
+        if (self.folder / "run.json").exists():
+            if not resume:
+                raise CheckpointError(f"{self.folder} already holds a run", "a new folder", "Add --resume to go on with it")
+            return self._resume(fresh)
+        if self.folder.exists() and any(path for path in self.folder.iterdir() if not path.name.startswith(".")):
+            raise CheckpointError(f"{self.folder} is not empty and holds no run", "a new folder", "Choose another")
+        info = self._info()
+        with atomic_file(self.folder / "recipe.toml") as part:
+            part.write_bytes(tomli_w.dumps(self.recipe).encode())
+        write_info(self.folder, info)
+        return fresh, info
+
+    def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
+        assert self.folder is not None
+        info = read_info(self.folder)
+        check_fingerprint(self.folder, info, self.data)
+        wanted = self._info()
+        if info["settings"] != wanted["settings"]:
+            raise CheckpointError(
+                f"{self.folder} was trained with other settings", "the run's own recipe (rounds, patience and jobs may change)",
+                f"Use {self.folder / 'recipe.toml'}, or train into a new folder",
+            )
+        if not info["last_round"]:
+            return fresh, info
+        state, extra = checkpoint.load(checkpoint_folder(self.folder, info["last_round"]), self.space)
+        stopping = extra["stopping"] | {"patience": self.options.patience or None}
+        self.stopping = EarlyStopping(**stopping)
+        return state, info
+
+    def _info(self) -> dict[str, Any]:
+        settings = {name: dict(table) for name, table in self.recipe.items()}
+        for key in ("rounds", "patience", "jobs"):  # what may change from one sitting to the next
+            settings.get("train", {}).pop(key, None)
+        return {
+            "format": FORMAT,
+            "version": mamdr.__version__,
+            "status": "running",
+            "model": str(self.recipe.get("model", {}).get("name", type(self.module).__name__)),
+            "strategy": str(self.recipe.get("strategy", {}).get("name", type(self.strategy).__name__)),
+            "seed": self.options.seed,
+            "monitor": self.options.monitor,
+            "finetuned": self.strategy.finetunes,
+            "parameters": sum(p.numel() for p in self.module.parameters() if p.requires_grad),
+            "data": {
+                "name": self.data.name,
+                "fingerprint": self.data.fingerprint,
+                "folder": str(self.data_folder.resolve()) if self.data_folder else "",
+            },
+            "settings": settings,
+            "last_round": 0,
+            "best_round": 0,
+            "best_value": None,
+            "stopped_by": "",
+        }
+
+    def _problem(self, session: Session) -> Problem:
+        sizes = tuple(self.data.train.size(domain) for domain in range(len(self.data.schema.domains)))
+        return Problem(sizes, session.rows.of)
+
+    def _watched(self, metrics: Metrics) -> float:
+        value: float | None = getattr(metrics, self.options.monitor)
+        if value is None:
+            raise DataError(
+                "no domain has both clicked and unclicked validation rows",
+                "at least one",
+                "Give the data set more rows, or another split seed",
+            )
+        return value
+
+    def _keep(self, state: State, info: dict[str, Any], done: bool) -> None:
+        """Checkpoint this round, then point `run.json` at it, then drop what nothing points at: a kill at any moment
+        leaves a run that can go on."""
+        stopping = self.stopping
+        info |= {"last_round": state.round, "best_round": stopping.best_round, "best_value": stopping.best}
+        info |= {"status": "finished" if done else "running"}
+        if self.folder is None:
+            if stopping.best_round == state.round:
+                self._best = copy.deepcopy(state)
+            return
+        checkpoint.save(checkpoint_folder(self.folder, state.round), state, {"stopping": asdict(stopping)})
+        write_info(self.folder, info)
+        keep = {checkpoint_folder(self.folder, round) for round in (state.round, stopping.best_round)}
+        for old in (self.folder / "checkpoints").iterdir():
+            if old not in keep:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _best_state(self, state: State) -> State:
+        if self.folder is not None:
+            return checkpoint.load(checkpoint_folder(self.folder, self.stopping.best_round), self.space)[0]
+        return self._best or state
+
+
+def _heard(walks: RunWalks, listeners: Listeners) -> RunWalks:
+    """Walks as before, with listeners told of each outcome's rows."""
+
+    def run(batch: Sequence[Walk]) -> Iterator[Outcome]:
+        for outcome in walks(batch):
+            listeners.walked(outcome.samples)
+            yield outcome
+
+    return run
+
+
+def _describe(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: info[key] for key in ("model", "strategy", "seed", "data", "parameters", "version")}
+
+
+def _mean_loss(state: State) -> float | None:
+    return sum(state.losses.values()) / len(state.losses) if state.losses else None
