@@ -22,7 +22,8 @@ T = TypeVar("T")
 def component(cls: type[T]) -> type[T]:
     """A frozen dataclass that checks its fields' types and ranges and takes no unknown ones."""
     settings = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_default=True)
-    return pydantic.dataclasses.dataclass(frozen=True, config=settings)(cls)
+    made: type[T] = pydantic.dataclasses.dataclass(frozen=True, config=settings)(cls)  # type: ignore[assignment]
+    return made
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -39,7 +40,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """The entry `name` of a table of names; a typo is an error that suggests the nearest."""
     if name not in table:
-        raise ConfigError(f"unknown {what} {name!r}", f"one of {', '.join(sorted(table))}", nearest(name, table))
+        raise ConfigError(
+            f"unknown {what} {name!r}", f"one of {', '.join(sorted(table))}", nearest(name, table)
+        )
     return table[name]
 
 
@@ -64,4 +67,6 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
         first = error.errors(include_url=False)[0]
         path = ".".join([where, *(str(part) for part in first["loc"])])
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        raise ConfigError(f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option") from error
+        raise ConfigError(
+            f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option"
+        ) from error

@@ -60,14 +60,20 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: Path, *, overwrite: bool = False, error: type[MamdrError] = DataError) -> Iterator[Path]:
+def atomic_folder(
+    target: Path, *, overwrite: bool = False, error: type[MamdrError] = DataError
+) -> Iterator[Path]:
     """Yield a temporary folder; rename it to `target` when the block ends well, remove it when it does not.
 
     An existing `target` that is not empty is an error unless `overwrite`; then it is replaced at the end.
     """
     target = Path(target)
     if target.exists() and not overwrite and (not target.is_dir() or any(target.iterdir())):
-        raise error(f"{target} already exists", "a folder that does not exist yet", "Choose another folder or remove it")
+        raise error(
+            f"{target} already exists",
+            "a folder that does not exist yet",
+            "Choose another folder or remove it",
+        )
     part, old = _beside(target), _beside(target)
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mamdr.training import Run
 from mamdr.files import write_json
+from mamdr.training import Run
 
 _SHOWN = 50  # domains in the table; --json has all
 

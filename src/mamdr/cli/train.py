@@ -20,9 +20,13 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="The run folder to make.")],
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override a value of the recipe; may be repeated."),
+        typer.Option(
+            "--set", metavar="TABLE.KEY=VALUE", help="Override a value of the recipe; may be repeated."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out after its last round.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out after its last round.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Train what a recipe says, and keep the round that validation prefers.

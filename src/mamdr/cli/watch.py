@@ -45,7 +45,9 @@ class Watch:
         else:
             self._bar.stop()
             why = "validation stopped rising" if event["stopped_by"] == "validation" else "all rounds done"
-            self.console.print(f"Stopped after round {event['round']} ({why}); best is round {event['best_round']}.")
+            self.console.print(
+                f"Stopped after round {event['round']} ({why}); best is round {event['best_round']}."
+            )
 
     def walked(self, rows: int) -> None:
         self._rows += rows

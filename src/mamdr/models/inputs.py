@@ -20,7 +20,9 @@ class Inputs(nn.Module):
     Shapes: a batch of B rows to [B, width], width = F · E + number of numeric columns.
     """
 
-    def __init__(self, schema: Schema, embedding: int, *, domain_embedding: bool = True, std: float = 1e-4) -> None:
+    def __init__(
+        self, schema: Schema, embedding: int, *, domain_embedding: bool = True, std: float = 1e-4
+    ) -> None:
         super().__init__()
         sizes = dict(schema.ids)
         if domain_embedding:

@@ -17,7 +17,9 @@ MODELS: dict[str, tuple[Callable[..., Any], Callable[..., nn.Module]]] = {"mlp":
 """For each name, the settings and the module made of a schema and the settings."""
 
 
-def build(name: str, schema: Schema, settings: Mapping[str, Any] | None = None, *, seed: int = 0) -> nn.Module:
+def build(
+    name: str, schema: Schema, settings: Mapping[str, Any] | None = None, *, seed: int = 0
+) -> nn.Module:
     """The module that a recipe's `[model]` table describes, with first values drawn from the seed.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from mamdr.config import lookup, parse
 from mamdr.errors import ConfigError
@@ -67,10 +67,10 @@ def describe(strategy: Strategy) -> dict[str, Any]:
     0.5
     """
     names = [name for name, make in STRATEGIES.items() if type(strategy) is make]
-    if not names or not dataclasses.is_dataclass(strategy):
+    if not names:
         raise ConfigError(f"{strategy!r} has no name of its own", f"one of {', '.join(STRATEGIES)}", "Register it")
     rule = getattr(strategy, "outer", None)
-    values = {"name": names[0], **dataclasses.asdict(strategy)}
+    values = {"name": names[0], **dataclasses.asdict(cast(Any, strategy))}
     if rule is not None:
         kind = next(name for name, make in outer.RULES.items() if type(rule) is make)
         values["outer"] = {"name": kind, **dataclasses.asdict(rule)}

@@ -36,7 +36,9 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         DataError: the disk is full or cannot be written; nothing half-written is left.
     """
     tensors = {"shared/dense": state.shared.dense}
-    tensors |= {f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)}
+    tensors |= {
+        f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
+    }
     tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], state.space)
     for purpose, moments in state.moments.items():
         for name, point in moments.points.items():
@@ -55,7 +57,9 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "extra": dict(extra),
     }
     with atomic_folder(folder, overwrite=True, error=CheckpointError) as part:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / _TENSORS)
+        save_file(
+            {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / _TENSORS
+        )
         write_json(part / _META, {**meta, "sha256": _hash(part / _TENSORS)})
 
 
@@ -73,10 +77,14 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
     path = folder / _TENSORS
     try:
         if _hash(path) != meta["sha256"]:
-            raise CheckpointError(f"{path} is damaged", "the bytes that were saved", "Go on from another checkpoint")
+            raise CheckpointError(
+                f"{path} is damaged", "the bytes that were saved", "Go on from another checkpoint"
+            )
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}", "a checkpoint's tensors", "Train anew") from error
+        raise CheckpointError(
+            f"cannot read {path}: {error}", "a checkpoint's tensors", "Train anew"
+        ) from error
     if meta["space"] != _describe(space):
         raise CheckpointError(
             f"the checkpoint in {folder} holds other parameters than the module's",
@@ -84,7 +92,9 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
             "Use the run's own recipe, or train into a new folder",
         )
     tensors = {name: tensor.to(space.device) for name, tensor in tensors.items()}
-    shared = LocalStore(space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables])
+    shared = LocalStore(
+        space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables]
+    )
     specific = dict(zip(meta["domains"], _points_in("specific", tensors, space), strict=True))
     moments = {
         purpose: Moments(step, {n: _points_in(f"moments/{purpose}/{n}", tensors, space)[0] for n in names})
@@ -103,15 +113,21 @@ def read_meta(folder: Path) -> dict[str, Any]:
         meta: dict[str, Any] = json.loads((folder / _META).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise CheckpointError(
-            f"no readable checkpoint at {folder}", "a folder with meta.json and state.safetensors", "Train first"
+            f"no readable checkpoint at {folder}",
+            "a folder with meta.json and state.safetensors",
+            "Train first",
         ) from error
     if meta.get("format") != FORMAT:
-        raise CheckpointError(f"checkpoint format {meta.get('format')} in {folder}", f"format {FORMAT}", "Train anew")
+        raise CheckpointError(
+            f"checkpoint format {meta.get('format')} in {folder}", f"format {FORMAT}", "Train anew"
+        )
     return meta
 
 
 def _points_out(prefix: str, points: list[Point], space: Space) -> dict[str, Tensor]:
-    out = {f"{prefix}/flat": torch.cat([p.flat for p in points]) if points else torch.empty(0, dtype=space.dtype)}
+    out = {
+        f"{prefix}/flat": torch.cat([p.flat for p in points]) if points else torch.empty(0, dtype=space.dtype)
+    }
     for t, table in enumerate(space.tables):
         ids = [p.ids[t] for p in points]
         out[f"{prefix}/ids/{table.name}"] = torch.cat(ids) if ids else torch.empty(0, dtype=torch.int64)

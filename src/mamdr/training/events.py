@@ -55,7 +55,11 @@ class JsonLines:
 
     def __init__(self, path: Path, rounds: int = 0) -> None:
         self.path = path
-        kept = [event for event in read_events(path) if event.get("round", 0) <= rounds and event["event"] != "stop"]
+        kept = [
+            event
+            for event in read_events(path)
+            if event.get("round", 0) <= rounds and event["event"] != "stop"
+        ]
         with atomic_file(path) as part:
             part.write_text("".join(_line(event) for event in kept if rounds), encoding="utf-8")
 
@@ -83,7 +87,7 @@ class TensorBoard:
         if event["event"] != "round":
             return
         if self._writer is None:  # not before there is something to write: the run's folder is checked first
-            self._writer = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self.folder))
         for name, loss in event["losses"].items():
             self._writer.add_scalar(f"train_loss/{name}", loss, event["round"])
         for name in ("mean_auc", "weighted_auc", "pooled_auc", "log_loss"):
@@ -124,7 +128,9 @@ def read_events(path: Path) -> list[Event]:
         except json.JSONDecodeError as error:
             if number < len(lines):
                 raise CheckpointError(
-                    f"line {number} of {path} is not JSON", "one JSON object a line", "Restore the file or train anew"
+                    f"line {number} of {path} is not JSON",
+                    "one JSON object a line",
+                    "Restore the file or train anew",
                 ) from error
     return events
 

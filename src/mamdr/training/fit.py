@@ -66,7 +66,9 @@ def fit(
     options = options or TrainOptions(**outer)
     walk = walk or WalkOptions(**{"inner": inner.Adam(lr=lr), **within})
     kind = type(module)
-    recipe = Recipe({"name": "custom", "of": f"{kind.__module__}.{kind.__qualname__}"}, strategy, walk, options)
+    recipe = Recipe(
+        {"name": "custom", "of": f"{kind.__module__}.{kind.__qualname__}"}, strategy, walk, options
+    )
     trainer = Trainer(
         module,
         data,

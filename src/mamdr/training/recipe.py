@@ -63,7 +63,9 @@ class Recipe:
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the recipe {path}", "a TOML file", "Look into recipes/") from error
+            raise ConfigError(
+                f"cannot read the recipe {path}", "a TOML file", "Look into recipes/"
+            ) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not TOML: {error}", "a TOML file", "Correct the recipe") from error
         for override in overrides:
@@ -79,12 +81,16 @@ class Recipe:
         """
         for table, content in values.items():
             if table not in _TABLES:
-                raise ConfigError(f"unknown table [{table}] in the recipe", ", ".join(_TABLES), nearest(table, _TABLES))
+                raise ConfigError(
+                    f"unknown table [{table}] in the recipe", ", ".join(_TABLES), nearest(table, _TABLES)
+                )
             if not isinstance(content, Mapping):
                 raise ConfigError(f"{table} = {content!r}", f"a table [{table}]", "Correct the recipe")
         for table in ("model", "strategy"):
             if not isinstance(values.get(table, {}).get("name"), str):
-                raise ConfigError(f"the recipe has no {table}.name", "a name", f'Add name = "..." under [{table}]')
+                raise ConfigError(
+                    f"the recipe has no {table}.name", "a name", f'Add name = "..." under [{table}]'
+                )
         strategy = dict(values["strategy"])
         rule = dict(values.get("inner", {}))
         optimizer = parse(lookup(inner.RULES, rule.pop("name", "adam"), "inner optimizer"), rule, "inner")
@@ -132,7 +138,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: {key} is not a table", "table.key=value", "Correct the option")
+            raise ConfigError(
+                f"--set {override}: {key} is not a table", "table.key=value", "Correct the option"
+            )
     table[keys[-1]] = value
 
 

@@ -1,10 +1,10 @@
 """A run: what was trained, in memory or in its folder.
 
-    RUN/recipe.toml        every setting, spelt out
-    RUN/run.json           which data, how far, which round was best
-    RUN/events.jsonl       one line an event
-    RUN/checkpoints/       the last round and the best one
-    RUN/metrics-SPLIT.json what `mamdr evaluate` found
+RUN/recipe.toml        every setting, spelt out
+RUN/run.json           which data, how far, which round was best
+RUN/events.jsonl       one line an event
+RUN/checkpoints/       the last round and the best one
+RUN/metrics-SPLIT.json what `mamdr evaluate` found
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class Run:
         folder = Path(folder)
         info = read_info(folder)
         if not info["best_round"]:
-            raise CheckpointError(f"{folder} has no finished round", "a trained run", "Go on with mamdr train --resume")
+            raise CheckpointError(
+                f"{folder} has no finished round", "a trained run", "Go on with mamdr train --resume"
+            )
         if not isinstance(data, Dataset):
             data = Dataset.load(Path(data or info["data"]["folder"]))
         check_fingerprint(folder, info, data)
@@ -172,9 +174,13 @@ def read_info(folder: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"no run at {folder}", "a folder that mamdr train wrote", "Check the path") from error
+        raise CheckpointError(
+            f"no run at {folder}", "a folder that mamdr train wrote", "Check the path"
+        ) from error
     if info.get("format") != FORMAT:
-        raise CheckpointError(f"run format {info.get('format')} in {folder}", f"format {FORMAT}", "Train anew")
+        raise CheckpointError(
+            f"run format {info.get('format')} in {folder}", f"format {FORMAT}", "Train anew"
+        )
     return info
 
 
@@ -183,7 +189,9 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CheckpointError(f"no readable recipe.toml in {folder}", "the run's recipe", "Train anew") from error
+        raise CheckpointError(
+            f"no readable recipe.toml in {folder}", "the run's recipe", "Train anew"
+        ) from error
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:

@@ -24,7 +24,9 @@ def predict(session: Session, strategy: Strategy, state: State, split: str) -> I
         yield domain, predictor(strategy.params_for(state, domain), domain).numpy()
 
 
-def measure(session: Session, strategy: Strategy, state: State, split: str, *, users: bool = False) -> Metrics:
+def measure(
+    session: Session, strategy: Strategy, state: State, split: str, *, users: bool = False
+) -> Metrics:
     """A state's figures on a split; with `users`, user-GAUC too."""
     rows = session.data.split(split)
     scores = [scores for _, scores in predict(session, strategy, state, split)]

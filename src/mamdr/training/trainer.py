@@ -90,7 +90,16 @@ class Trainer:
                 self._rounds(session, state, info, listeners)
         finally:
             listeners.close()
-        return Run(self.module, self.space, self.strategy, self._best_state(state), self.data, self.walk, info, self.folder)
+        return Run(
+            self.module,
+            self.space,
+            self.strategy,
+            self._best_state(state),
+            self.data,
+            self.walk,
+            info,
+            self.folder,
+        )
 
     def _rounds(self, session: Session, state: State, info: dict[str, Any], listeners: Listeners) -> None:
         problem = self._problem(session)
@@ -137,10 +146,16 @@ class Trainer:
             return fresh, self._info()
         if (self.folder / "run.json").exists():
             if not resume:
-                raise CheckpointError(f"{self.folder} already holds a run", "a new folder", "Add --resume to go on with it")
+                raise CheckpointError(
+                    f"{self.folder} already holds a run", "a new folder", "Add --resume to go on with it"
+                )
             return self._resume(fresh)
-        if self.folder.exists() and any(path for path in self.folder.iterdir() if not path.name.startswith(".")):
-            raise CheckpointError(f"{self.folder} is not empty and holds no run", "a new folder", "Choose another")
+        if self.folder.exists() and any(
+            path for path in self.folder.iterdir() if not path.name.startswith(".")
+        ):
+            raise CheckpointError(
+                f"{self.folder} is not empty and holds no run", "a new folder", "Choose another"
+            )
         info = self._info()
         with atomic_file(self.folder / "recipe.toml") as part:
             part.write_bytes(tomli_w.dumps(self.recipe).encode())
@@ -154,7 +169,8 @@ class Trainer:
         wanted = self._info()
         if info["settings"] != wanted["settings"]:
             raise CheckpointError(
-                f"{self.folder} was trained with other settings", "the run's own recipe (rounds, patience and jobs may change)",
+                f"{self.folder} was trained with other settings",
+                "the run's own recipe (rounds, patience and jobs may change)",
                 f"Use {self.folder / 'recipe.toml'}, or train into a new folder",
             )
         if not info["last_round"]:
