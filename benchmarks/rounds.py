@@ -1,0 +1,101 @@
+"""A MAMDR round with mamdr, with the naive baseline and at the machine's bound, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bounds, harness, ours
+from benchmarks.harness import Case, Runs
+from benchmarks.shapes import Table
+
+
+def compare(
+    table: Table,
+    helpers: int,
+    repeats: int,
+    *,
+    dropout: float = 0.5,
+    naive_fraction: float = 1.0,
+    two_processes: bool = False,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """Time rounds and tell the figures of a command.
+
+    Seconds are processor seconds of one thread for the expected number of samples of a round, N (1 + 2k), because
+    each round draws its own helpers; `two_process_speedup` compares seconds by the wall.
+    """
+    trainable = table.user_features is None
+    rows = table.users + table.items
+    with tempfile.TemporaryDirectory() as folder:
+        ours.write(table, Path(folder))
+        common = {"folder": folder, "helpers": helpers, "dropout": dropout}
+        cases = {
+            "ours": Case("benchmarks.ours:prepare_round", common),
+            "naive": Case("benchmarks.naive:prepare_round", common | {"fraction": naive_fraction}),
+            "bound": Case("benchmarks.bounds:prepare", {"table_rows": rows, "quick": quick}),
+        }
+        if two_processes:
+            cases["two"] = Case("benchmarks.ours:prepare_round", common | {"jobs": 2})
+        runs = harness.interleave(cases, repeats)
+    work = bounds.round_work(table, helpers, trainable)
+    peaks = bounds.Peaks(**max((a["peaks"] for a in runs["bound"].answers), key=lambda p: float(p["gflops"])))
+    return _figures(runs, work, peaks)
+
+
+def _figures(runs: dict[str, Runs], work: bounds.Work, peaks: bounds.Peaks) -> dict[str, Any]:
+    ours_s = _seconds(runs["ours"], work.samples)
+    naive_s = _seconds(runs["naive"], work.samples)
+    bound_s = work.seconds(peaks)
+    needed = {key: runs["ours"].median(key) for key in ("data_mb", "parameters_mb", "walk_mb")}
+    peak = runs["ours"].peak_mb
+    figures: dict[str, Any] = {
+        "vs_naive": naive_s / ours_s,
+        "vs_bound": ours_s / bound_s,
+        "peak_mb": peak,
+        "ours_s": ours_s,
+        "naive_s": naive_s,
+        "bound_s": bound_s,
+        "bound_as_written_s": work.seconds_unfolded(peaks),
+        "interpreter_mb": _interpreter_mb(),
+        **needed,
+        "gflops": peaks.gflops,
+        "gflops_default": peaks.gflops_default,
+        "rows_per_s": peaks.rows_per_s,
+        "naive_peak_mb": runs["naive"].peak_mb,
+    }
+    figures["peak_vs_needed"] = (peak - figures["interpreter_mb"]) / sum(needed.values())
+    if "two" in runs:
+        two = _seconds(runs["two"], work.samples, "wall")
+        figures["two_process_speedup"] = _seconds(runs["ours"], work.samples, "wall") / two
+        figures["two_process_cpu_ratio"] = _seconds(runs["two"], work.samples) / ours_s
+    return figures
+
+
+def _seconds(runs: Runs, samples: int, clock: str = "cpu") -> float:
+    """The median over repeats of the seconds that a round of so many samples takes."""
+    each = [(a[clock] + a.get("left_out_s", 0.0)) / a["samples"] for a in runs.answers]
+    return samples * sorted(each)[len(each) // 2]
+
+
+def _interpreter_mb() -> float:
+    """Resident memory of a process that has imported torch and mamdr and done nothing."""
+    with harness.Worker("benchmarks.rounds:nothing", {}) as worker:
+        return float(worker.run()["peak_mb"])
+
+
+def nothing() -> Any:
+    """A case that does nothing: its process has the imports alone."""
+    return dict
+
+
+def rows_of(figures: dict[str, Any]) -> Sequence[Sequence[object]]:
+    """The table for people."""
+    table: list[list[object]] = [["", "seconds a round", "peak MB"]]
+    table.append(["naive", figures["naive_s"], figures["naive_peak_mb"]])
+    table.append(["mamdr", figures["ours_s"], figures["peak_mb"]])
+    table.append(["bound of one core, least arithmetic", figures["bound_s"], ""])
+    table.append(["bound of one core, as the model is written", figures["bound_as_written_s"], ""])
+    return table
