@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from mamdr.cli.data import data_app
 from mamdr.data.domains import SPLITS, Dataset
+from mamdr.data.market import synthetic_market
 from mamdr.errors import ConfigError, DataError, MamdrError
 
 
@@ -57,7 +58,7 @@ def _reviews(folder: Path, name: str, rows: list[tuple[str, str]]) -> Path:
 def raw(tmp_path: Path) -> Path:
     for number, name in enumerate(("Software", "Gift_Cards", "Video_Games")):
         rows = [(f"U{n % 7}", f"I{n * (number + 2) % 31}") for n in range(60)]
-        _reviews(tmp_path / "raw", name, rows)
+        _reviews(tmp_path / "raw", name, rows + rows[:4])
     return tmp_path / "raw"
 
 
@@ -78,7 +79,7 @@ NAMED = ("--user", "who", "--item", "what", "--domain", "shop")
 def test_build_then_describe(raw: Path, tmp_path: Path) -> None:
     said = _good("build", "amazon", "--raw", raw, "--out", tmp_path / "d")
     assert "Video_Games" in said
-    assert "duplicate rows were dropped" in said
+    assert "12 duplicate rows were dropped" in said
     figures = _described(tmp_path / "d")
     assert list(figures["domains"]) == ["Gift_Cards", "Software", "Video_Games"]
     assert figures["samples"] == sum(figures[part] for part in SPLITS)
@@ -133,11 +134,8 @@ def test_wrong_words_are_answered(raw: Path, clicks: Path, tmp_path: Path) -> No
     assert "no folder" in _bad(DataError, "build", "amazon", "--raw", tmp_path / "none", *out)
     assert "--user" in _bad(DataError, "import", clicks, *out)
     assert "no file" in _bad(DataError, "import", tmp_path / "none.csv", *out)
-    for ratio, answer in (
-        ("much", "--ctr-ratio much"),
-        ("0", "CTR ratio 0.0"),
-        ("7=0.3", "unknown domain '7'"),
-    ):
+    answers = {"much": "--ctr-ratio much", "0": "CTR ratio 0.0", "7=0.3": "unknown domain '7'"}
+    for ratio, answer in answers.items():
         assert answer in _bad(ConfigError, "import", clicks, *out, *NAMED, "--ctr-ratio", ratio)
     assert not (tmp_path / "d").exists()
 
@@ -160,7 +158,19 @@ def test_describe_notices_damage(raw: Path, tmp_path: Path) -> None:
     assert "label.npy is damaged" in _bad(DataError, "describe", tmp_path / "d")
 
 
-@pytest.mark.parametrize("command", ["build", "import", "describe"])
+def test_a_synthetic_market(tmp_path: Path) -> None:
+    words = ("--domains", "3", "--samples-per-domain", "200", "--conflict", "0.5", "--seed", "2")
+    _good("synthetic", "--out", tmp_path / "d", *words)
+    data = Dataset.load(tmp_path / "d")
+    assert (len(data.schema.domains), data.seed, data.options["market"]["conflict"]) == (3, 2, 0.5)
+    assert (
+        data.fingerprint
+        == synthetic_market(domains=3, samples_per_domain=200, conflict=0.5, seed=2).fingerprint
+    )
+    assert "conflict" in _bad(ConfigError, "synthetic", "--out", tmp_path / "e", "--conflict", "2")
+
+
+@pytest.mark.parametrize("command", ["build", "import", "synthetic", "describe"])
 def test_help_has_an_example(command: str) -> None:
     assert f"mamdr data {command}" in _good(command, "--help")
 

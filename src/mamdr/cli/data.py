@@ -19,13 +19,17 @@ from mamdr.data.catalog import source
 from mamdr.data.describe import describe
 from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
+from mamdr.data.market import synthetic_market
 from mamdr.data.readers import table
+from mamdr.data.synthetic import MarketConfig
 from mamdr.errors import ConfigError
 
-data_app = typer.Typer(name="data", help="Build, import and describe data folders.", no_args_is_help=True)
+data_app = typer.Typer(name="data", help="Make and describe data folders.", no_args_is_help=True)
 
 _SHOWN = 50  # domains in the table; --json has all
 _WIDE = 140  # columns of output that goes to a file or a pipe
+
+_MARKET = MarketConfig()
 
 Out = Annotated[Path, typer.Option("--out", help="The data folder to make.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of negatives and split.")]
@@ -127,6 +131,54 @@ def import_command(
             progress=progress,
             options={"source": "table"},
         )
+        dataset.save(out, overwrite=overwrite)
+    _show(dataset, out)
+
+
+@data_app.command("synthetic")
+def synthetic_command(
+    out: Out,
+    domains: Annotated[int, typer.Option("--domains", help="How many domains.")] = _MARKET.domains,
+    users: Annotated[int, typer.Option("--users", help="How many users.")] = _MARKET.users,
+    items: Annotated[int, typer.Option("--items", help="How many items.")] = _MARKET.items,
+    samples: Annotated[
+        int, typer.Option("--samples-per-domain", help="Rows of a domain on average.")
+    ] = _MARKET.samples_per_domain,
+    tail: Annotated[
+        float, typer.Option("--tail", help="How unequal domains are, from 0 to below 1.")
+    ] = _MARKET.tail,
+    overlap: Annotated[
+        float, typer.Option("--overlap", help="Share of users and items that a domain sees.")
+    ] = _MARKET.overlap,
+    conflict: Annotated[
+        float, typer.Option("--conflict", help="How much domains disagree, 0 to 1.")
+    ] = _MARKET.conflict,
+    noise: Annotated[
+        float, typer.Option("--noise", help="How uncertain a click is, above 0.")
+    ] = _MARKET.noise,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything.")] = _MARKET.seed,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a data folder of a synthetic market with domains that conflict.
+
+    Example:
+
+    mamdr data synthetic --domains 30 --conflict 0.8 --out market
+    """
+    storage.refuse_existing(out, overwrite=overwrite)
+    dials: dict[str, Any] = {
+        "domains": domains,
+        "users": users,
+        "items": items,
+        "samples_per_domain": samples,
+        "tail": tail,
+        "overlap": overlap,
+        "conflict": conflict,
+        "noise": noise,
+        "seed": seed,
+    }
+    with progress_bar() as progress:
+        dataset = synthetic_market(progress=progress, **dials)
         dataset.save(out, overwrite=overwrite)
     _show(dataset, out)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +13,13 @@ import torch
 
 from mamdr.data import storage
 from mamdr.data.arrays import Array, as_columns, grouped, kinds
+from mamdr.data.rows import Batch, DomainData
 from mamdr.data.vocabulary import Vocabulary
 from mamdr.errors import ConfigError
 
-Batch = dict[str, torch.Tensor]
-"""Column -> int64 [B] (ids) or float32 [B] (numeric features); always with "domain", int64 [B]."""
+__all__ = ["SPLITS", "Batch", "Dataset", "DomainData", "Schema"]
 
 SPLITS = ("train", "val", "test")
-_SPAN = (
-    1 << 16
-)  # rows gathered at once: their copies stay in the cache, and memory does not grow with the domain
 
 
 @dataclass(frozen=True)
@@ -38,104 +35,6 @@ class Schema:
     domains: tuple[str, ...]
     ids: dict[str, int]
     numeric: tuple[str, ...] = ()
-
-
-class DomainData:
-    """One split: the rows of a domain lie together, so a pass over a domain is one permutation and slices.
-
-    Args:
-        columns: name -> int32 [N] ids or float32 [N] numbers.
-        labels: float32 [N], 0 or 1.
-        offsets: int64 [D + 1]; domain d is rows offsets[d]:offsets[d + 1].
-
-    >>> rows = DomainData({"item_id": torch.tensor([4, 2, 2], dtype=torch.int32)},
-    ...                   torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0, 2, 3]))
-    >>> len(rows), rows.size(0), rows.unique_ids(0, "item_id").tolist()
-    (3, 2, [2, 4])
-    >>> [(batch["item_id"].tolist(), labels.tolist()) for batch, labels in rows.batches([1], 8, None)]
-    [([2], [1.0])]
-    """
-
-    def __init__(self, columns: dict[str, torch.Tensor], labels: torch.Tensor, offsets: torch.Tensor) -> None:
-        self.columns, self.labels, self.offsets = columns, labels, offsets
-        self._bounds: list[int] = offsets.tolist()
-        self._unique: dict[tuple[int, str], torch.Tensor] = {}
-
-    def __len__(self) -> int:
-        return int(self.labels.shape[0])
-
-    def size(self, domain: int) -> int:
-        """Rows of a domain."""
-        return self._bounds[domain + 1] - self._bounds[domain]
-
-    def unique_ids(self, domain: int, column: str) -> torch.Tensor:
-        """The ids of a column that a domain's rows hold, int64, sorted; kept after the first call."""
-        key = (domain, column)
-        if key not in self._unique:
-            if column == "domain":
-                ids = torch.tensor([domain] if self.size(domain) else [], dtype=torch.int64)
-            else:
-                values = self.columns[column][self._bounds[domain] : self._bounds[domain + 1]]
-                ids = torch.unique(values, sorted=True).to(torch.int64)
-            self._unique[key] = ids
-        return self._unique[key]
-
-    def batches(
-        self, domains: Sequence[int], batch_size: int, generator: np.random.Generator | None
-    ) -> Iterator[tuple[Batch, torch.Tensor]]:
-        """One pass over the rows of these domains together, each row once.
-
-        Args:
-            domains: usually one.
-            batch_size: rows of a batch, >= 1; the last one may be shorter.
-            generator: draws the order (one number is taken from it); None keeps the stored order.
-
-        Yields: batch and labels, float32 [B]. Cost: one permutation a pass, one gather a row and column, and
-        10 to 20 µs a batch of 1024.
-        """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size {batch_size}", "1 or more", "Give a larger batch_size")
-        names = [*self.columns, "domain"]
-        span = max(1, _SPAN // batch_size) * batch_size
-        for rows, domain in self._pass(domains, span, generator):
-            parts = [part.unsafe_split(batch_size) for part in self._gather(rows, domain)]
-            for *inputs, labels in zip(*parts, strict=True):
-                yield dict(zip(names, inputs, strict=True)), labels
-
-    def _pass(
-        self, domains: Sequence[int], span: int, generator: np.random.Generator | None
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The stored rows of a pass and their domains, `span` at a time."""
-        chosen = torch.as_tensor(list(domains), dtype=torch.int64)
-        sizes = self.offsets[chosen + 1] - self.offsets[chosen]
-        total = int(sizes.sum())
-        order = _permutation(total, generator)
-        # A position of the pass belongs to domain number `owner`; `shift` leads from it to the stored row.
-        shift = self.offsets[chosen] - (sizes.cumsum(0) - sizes)
-        one = len(chosen) == 1
-        owner = None if one else torch.repeat_interleave(torch.arange(len(chosen), dtype=torch.int32), sizes)
-        for start in range(0, total, span):
-            stop = min(start + span, total)
-            picked = torch.arange(start, stop) if order is None else order[start:stop]
-            if owner is None:
-                yield picked + shift, chosen.repeat(stop - start)
-            else:
-                which = owner.index_select(0, picked)
-                yield picked + shift.index_select(0, which), chosen.index_select(0, which)
-
-    def _gather(self, rows: torch.Tensor, domain: torch.Tensor) -> list[torch.Tensor]:
-        """The columns at these rows, then the domain and the labels, in the order a batch is made of."""
-        gathered = [column.index_select(0, rows) for column in self.columns.values()]
-        inputs = [column if column.is_floating_point() else column.to(torch.int64) for column in gathered]
-        return [*inputs, domain, self.labels.index_select(0, rows)]
-
-
-def _permutation(total: int, generator: np.random.Generator | None) -> torch.Tensor | None:
-    """A random order of `total` positions, int32 where that is enough; None for the stored order."""
-    if generator is None or not total:
-        return None
-    source = torch.Generator().manual_seed(int(generator.integers(1 << 63)))
-    return torch.randperm(total, generator=source, dtype=torch.int32 if total < 1 << 31 else torch.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mamdr.data import domains as module
+from mamdr.data import rows as module
 from mamdr.data.domains import SPLITS, Dataset, DomainData
 from mamdr.errors import ConfigError, DataError
 
