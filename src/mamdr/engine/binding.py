@@ -57,7 +57,9 @@ class Binding:
         parameters = dict(module.named_parameters())
         self._dense = [parameters[part.name] for part in space.dense]
         self._own = [parameter.data for parameter in self._dense]
-        self.held = [_Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables]
+        self.held = [
+            _Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables
+        ]
         self._embeddings: list[tuple[nn.Module, nn.Parameter, int | None, bool]] = []
         self._handles: list[RemovableHandle] = []
         self._dropouts = [m for m in module.modules() if type(m) is nn.Dropout] if packed_dropout else []
@@ -72,11 +74,13 @@ class Binding:
         padding: Any = embedding.padding_idx
         sparse: Any = embedding.sparse
         self._embeddings.append((embedding, own, padding, sparse))
-        embedding.sparse = False
+        embedding.sparse = False  # type: ignore[assignment]
         translate = functools.partial(self._translate, table, padding)
         self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
 
-    def load(self, point: Point, grad: Tensor | None = None, lazy: tuple[bool, ...] = (), watch: bool = False) -> None:
+    def load(
+        self, point: Point, grad: Tensor | None = None, lazy: tuple[bool, ...] = (), watch: bool = False
+    ) -> None:
         """Compute on `point` from now on.
 
         Args:
@@ -91,7 +95,9 @@ class Binding:
         for index, parameter in enumerate(self._dense):
             parameter.data = point.parameter(index)
             part = self.space.dense[index]
-            parameter.grad = None if grad is None else grad[part.offset : part.offset + part.size].view(part.shape)
+            parameter.grad = (
+                None if grad is None else grad[part.offset : part.offset + part.size].view(part.shape)
+            )
         offset = self.space.dense_size
         for t, held in enumerate(self.held):
             ids, rows = point.ids[t].to(self.space.device), point.rows(t)
@@ -106,7 +112,12 @@ class Binding:
                 self.module.get_submodule(owner)._parameters["weight"] = self.held[t].weight  # type: ignore[assignment]
 
     def _translate(
-        self, table: int, padding: int | None, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        table: int,
+        padding: int | None,
+        module: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The forward pre-hook of an embedding: ids to positions, and for a lazy table the weight of this call."""
         ids = args[0] if args else kwargs["input"]
@@ -121,6 +132,8 @@ class Binding:
             held.touched.append((distinct, rows))
             module._parameters["weight"] = rows  # type: ignore[assignment]
             where = _index(distinct, where)
+        elif held.lazy:  # a lookup without gradients may follow one that left its own small weight
+            module._parameters["weight"] = held.weight  # type: ignore[assignment]
         elif held.watch:
             held.touched.append((torch.unique(places), held.weight))  # type: ignore[arg-type]
         if padding is not None:

@@ -1,8 +1,8 @@
 """Dropout masks made from packed random bits.
 
 `torch.nn.Dropout` draws one random number for each value and takes about a third of a training step of a small
-network on a CPU. Here one random bit serves each binary digit of the keep probability, 32 values to a word: a mask costs
-three vector passes whatever p is, with p rounded to 1/256 (0.5, 0.25 and so on are exact).
+network on a CPU. Here one random bit serves each binary digit of the keep probability, 32 values to a word: a mask
+costs three vector passes whatever p is, with p rounded to 1/256 (0.5, 0.25 and so on are exact).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def mask(size: int, p: float) -> Tensor:
     A word's bits are kept with the probability whose binary digits, from the last to the first, choose between "or a
     fair bit" (digit 1) and "and a fair bit" (digit 0).
     """
-    keep = round((1 - p) * (1 << _DIGITS))
-    if keep == 0:
+    if p == 1:
         return torch.zeros(size)
+    keep = max(1, round((1 - p) * (1 << _DIGITS)))
     scale = struct.unpack("<i", struct.pack("<f", (1 << _DIGITS) / keep))[0]
     words = -(-size // 32)
     if keep == 1 << _DIGITS:
@@ -49,4 +49,4 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
     if not module.training or module.p == 0:
         return x
     drawn = mask(x.numel(), module.p).view(x.shape)
-    return x * drawn.to(x.dtype)
+    return x * drawn.to(x.device, x.dtype)

@@ -20,9 +20,9 @@ _TOLERANCE = 2e-6
 @contextmanager
 def fast_matmul() -> Iterator[None]:
     """Use oneDNN for float32 products while inside, where it is exact to float32 and the processor is AMD's."""
-    backend = torch.backends.mkldnn.matmul
+    backend = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = backend.fp32_precision
-    if before != "none" and before != "ieee" or not _wanted():
+    if before not in ("none", "ieee") or not _wanted():
         yield
         return
     backend.fp32_precision = "bf16"
@@ -34,7 +34,8 @@ def fast_matmul() -> Iterator[None]:
 
 @functools.cache
 def _wanted() -> bool:
-    return torch.backends.mkldnn.is_available() and _is_amd() and _keeps_float32()
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and _is_amd() and _keeps_float32()
 
 
 def _is_amd() -> bool:
@@ -48,7 +49,7 @@ def _is_amd() -> bool:
 def _keeps_float32() -> bool:
     """Multiply at a few shapes with the setting on, and compare with float64."""
     random = torch.Generator().manual_seed(0)
-    backend = torch.backends.mkldnn.matmul
+    backend = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = backend.fp32_precision
     backend.fp32_precision = "bf16"
     try:

@@ -36,7 +36,7 @@ class Predictor:
         """
         session = self.session
         session.module.eval()
-        session.load_buffers(self.buffers)
+        session.buffers.load(self.buffers)
         self._load(store, self._known(domain))
         scores = []
         with torch.no_grad():

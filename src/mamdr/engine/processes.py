@@ -24,7 +24,7 @@ from mamdr.parameters import Ids, Moments, Point
 from mamdr.strategies.protocol import Outcome, Walk
 
 _WINDOW = 256
-"""Walks are handed out largest first within windows of this size: fair shares, and few outcomes waiting for their turn."""
+"""Walks are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
 
 
 class Processes:
@@ -56,7 +56,9 @@ class Processes:
         workers: dict[Connection, Any] = {}
         for _ in range(min(self.jobs, len(walks))):
             here, there = context.Pipe(duplex=False)
-            worker = context.Process(target=self._work, args=(walks, order, counter, there, [*workers, here]), daemon=True)
+            worker = context.Process(
+                target=self._work, args=(walks, order, counter, there, [*workers, here]), daemon=True
+            )
             worker.start()
             there.close()
             workers[here] = worker
@@ -74,12 +76,18 @@ class Processes:
         return sorted(range(len(walks)), key=lambda index: (index // _WINDOW, -costs[index], index))
 
     def _work(
-        self, walks: Sequence[Walk], order: list[int], counter: Any, pipe: Connection, others: list[Connection]
+        self,
+        walks: Sequence[Walk],
+        order: list[int],
+        counter: Any,
+        pipe: Connection,
+        others: list[Connection],
     ) -> None:
         """A worker: take the next walk until none is left. Ends when the parent is gone and nobody reads."""
         for other in others:
             other.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler, if it has one, is not for us
         torch.set_num_threads(1)
         try:
             while True:
@@ -100,13 +108,6 @@ class Processes:
         open_pipes = list(workers)
         for index in range(len(walks)):
             while index not in waiting:
-                if not open_pipes:
-                    codes = ", ".join(str(worker.exitcode) for worker in workers.values())
-                    raise TrainingError(
-                        f"worker processes ended early (exit codes {codes})",
-                        "every walk's outcome",
-                        "Look for the system's out-of-memory killer, lower jobs, and go on with --resume",
-                    )
                 for pipe in wait(open_pipes):
                     assert isinstance(pipe, Connection)
                     try:
@@ -114,7 +115,20 @@ class Processes:
                         waiting[number] = outcome
                     except (EOFError, OSError):
                         open_pipes.remove(pipe)
+                        _check_end(workers[pipe])
             yield waiting.pop(index)
+
+
+def _check_end(worker: Any) -> None:
+    """Raise at once when a worker did not end of its own will: its walks would never come."""
+    worker.join()
+    if worker.exitcode:
+        raise TrainingError(
+            f"a worker process ended early (exit code {worker.exitcode})",
+            "every walk's outcome",
+            "Read what it wrote to standard error, look for the system's out-of-memory killer, lower jobs, and go on"
+            " with --resume",
+        )
 
 
 @dataclass
@@ -132,10 +146,16 @@ class _Header:
 
 def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
     head = _Header(
-        index, outcome.displacement.ids, outcome.loss, outcome.samples, outcome.steps, outcome.moments, outcome.buffers
+        index,
+        outcome.displacement.ids,
+        outcome.loss,
+        outcome.samples,
+        outcome.steps,
+        outcome.moments,
+        outcome.buffers,
     )
     pipe.send_bytes(pickle.dumps(head))
-    pipe.send_bytes(memoryview(outcome.displacement.flat.numpy()).cast("B"))
+    pipe.send_bytes(outcome.displacement.flat.numpy().data.cast("B"))
 
 
 def _receive(pipe: Connection, walks: Sequence[Walk]) -> tuple[int, Outcome]:
@@ -144,6 +164,6 @@ def _receive(pipe: Connection, walks: Sequence[Walk]) -> tuple[int, Outcome]:
         raise head
     space = walks[head.index].store.space
     flat = torch.empty(space.size(head.ids), dtype=space.dtype)
-    pipe.recv_bytes_into(memoryview(flat.numpy()).cast("B"))
+    pipe.recv_bytes_into(flat.numpy().data.cast("B"))
     displacement = Point(space, head.ids, flat)
     return head.index, Outcome(displacement, head.loss, head.samples, head.steps, head.moments, head.buffers)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import DomainData
+from mamdr.engine.look import looking
 from mamdr.parameters import Ids, Space
 
 _WATCH_BATCH = 8192
@@ -36,7 +37,9 @@ class Rows:
         if domain not in self._own:
             watched = self._watch(domain) if any(table.columns is None for table in self.space.tables) else {}
             self._own[domain] = tuple(
-                watched[t] if table.columns is None else _union(self.data.unique_ids(domain, c) for c in table.columns)
+                watched[t]
+                if table.columns is None
+                else _union(self.data.unique_ids(domain, c) for c in table.columns)
                 for t, table in enumerate(self.space.tables)
             )
         return self._own[domain]
@@ -46,24 +49,27 @@ class Rows:
         wanted = frozenset(domains)
         if self._union is None or self._union[0] != wanted:
             each = [self.of(domain) for domain in sorted(wanted)]
-            self._union = wanted, tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids()
+            self._union = (
+                wanted,
+                tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids(),
+            )
         return self._union[1]
 
     def _watch(self, domain: int) -> dict[int, Tensor]:
-        seen: dict[int, list[Tensor]] = {t: [] for t, table in enumerate(self.space.tables) if table.columns is None}
+        seen: dict[int, list[Tensor]] = {
+            t: [] for t, table in enumerate(self.space.tables) if table.columns is None
+        }
         handles = [
             self.module.get_submodule(owner).register_forward_pre_hook(_note(seen[t]), with_kwargs=True)
             for t in seen
             for owner in self.space.tables[t].owners
         ]
-        training = self.module.training
-        self.module.eval()
         try:
-            with torch.no_grad():
+            with looking(self.module):
+                self.module.eval()
                 for batch, _ in self.data.batches([domain], _WATCH_BATCH, None):
-                    self.module(batch)
+                    self.module({name: column.to(self.space.device) for name, column in batch.items()})
         finally:
-            self.module.train(training)
             for handle in handles:
                 handle.remove()
         return {t: _union(ids) for t, ids in seen.items()}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import TracebackType
 
-import torch
 from torch import nn
 
 from mamdr.data.domains import Dataset
 from mamdr.engine.arena import Arena
 from mamdr.engine.binding import Binding
+from mamdr.engine.buffers import Buffers
+from mamdr.engine.look import Modes, modes, set_modes
 from mamdr.engine.matmul import fast_matmul
 from mamdr.engine.options import WalkOptions
 from mamdr.engine.rows import Rows
@@ -31,13 +32,15 @@ class Session:
         self.rows = Rows(module, space, data.train)
         self.arena = Arena(space.dtype, space.device)
         self._binding: Binding | None = None
-        self._training = module.training
+        self._modes: Modes = []
 
     def __enter__(self) -> Session:
         if any(table.columns is None for table in self.space.tables):
-            for domain in range(len(self.data.schema.domains)):  # before binding: a bound module sees positions, not ids
+            for domain in range(
+                len(self.data.schema.domains)
+            ):  # before binding: a bound module sees positions, not ids
                 self.rows.of(domain)
-        self._training = self.module.training
+        self._modes, self.buffers = modes(self.module), Buffers(self.module)
         self._binding = Binding(self.module, self.space, packed_dropout=self.options.dropout == "packed")
         self._matmul = fast_matmul()
         self._matmul.__enter__()
@@ -49,7 +52,8 @@ class Session:
         self._matmul.__exit__(kind, error, traceback)
         self.binding.release()
         self._binding = None
-        self.module.train(self._training)
+        self.buffers.restore()
+        set_modes(self._modes)
         self.module.zero_grad(set_to_none=True)
 
     @property
@@ -57,9 +61,3 @@ class Session:
         if self._binding is None:
             raise RuntimeError("a session binds its module on entering: use it in a with statement")
         return self._binding
-
-    def load_buffers(self, values: dict[str, torch.Tensor]) -> None:
-        """Set the module's buffers (running statistics) to these values."""
-        for name, buffer in self.module.named_buffers():
-            if name in values:
-                buffer.copy_(values[name])

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mamdr.data.domains import Batch, Schema
+from mamdr.engine.look import looking
 from mamdr.errors import ModelError
 from mamdr.parameters import Space
 
 _ROWS = 257
 _LOOKUPS = (nn.functional.embedding, nn.functional.embedding_bag)
-_HARMLESS = {"shape", "device", "dtype", "ndim", "layout", "requires_grad", "is_leaf", "is_cuda", "is_sparse"}
+_HARMLESS = {"device", "dtype", "ndim", "layout", "requires_grad", "is_leaf", "is_cuda", "is_sparse"}
 
 
 def probe(schema: Schema) -> Batch:
@@ -37,7 +38,11 @@ class _Uses(TorchFunctionMode):
         self.weights, self.elsewhere = weights, set[str]()
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         args = tuple(args)
         if func not in _LOOKUPS and getattr(getattr(func, "__self__", None), "__name__", "") not in _HARMLESS:
@@ -47,19 +52,18 @@ class _Uses(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def trace(
-    module: nn.Module, schema: Schema, *, specific: Callable[[str], bool] = lambda name: True
-) -> Space:
-    """Sort a module's parameters after running it on one batch of random ids.
+def trace(module: nn.Module, schema: Schema, *, specific: Callable[[str], bool] = lambda name: True) -> Space:
+    """Sort a module's parameters after running it on one batch of random ids, as in evaluation and as in training.
 
     A table's id columns are recognised by their values; ids that the module computes itself are left to be watched
-    for. An embedding weight that is also used in another way (a tied output layer, a norm) is held whole.
+    for. An embedding weight that is also used in another way (a tied output layer, a norm, its shape) is held whole.
+    The module is afterwards as it was before.
 
     Raises:
         ModelError: the module does not take a batch (a wrong feature name, an embedding too small for its column), or
             does not return one finite logit a row.
 
-    Cost: one forward pass of 257 rows.
+    Cost: two forward passes of 257 rows.
     """
     plain = Space.of(module, specific=specific)
     names = {name: parameter for name, parameter in module.named_parameters()}
@@ -73,13 +77,15 @@ def trace(
             handles.append(module.get_submodule(owner).register_forward_pre_hook(watch, with_kwargs=True))
     uses = _Uses(weights)
     try:
-        with uses:
-            _forward(module, batch)
+        with looking(module), uses:
+            for training in (False, True):
+                _forward(module.train(training), batch)
     finally:
         for handle in handles:
             handle.remove()
     columns = {
-        name: None if None in found else tuple(sorted(c for c in found if c)) for name, found in reached.items()
+        name: None if None in found else tuple(sorted(c for c in found if c))
+        for name, found in reached.items()
     }
     return Space.of(module, columns=columns, keep_dense=sorted(uses.elsewhere), specific=specific)
 
@@ -91,7 +97,9 @@ def _watch(reached: set[str | None], batch: Batch) -> Callable[..., None]:
         ids: Tensor = args[0] if args else kwargs["input"]
         flat = ids.reshape(-1)
         same = [
-            name for name, column in batch.items() if len(flat) == _ROWS and torch.equal(flat.to(column.dtype), column)
+            name
+            for name, column in batch.items()
+            if len(flat) == _ROWS and torch.equal(flat.to(column.dtype), column)
         ]
         reached.add(same[0] if same else None)
 
@@ -99,15 +107,14 @@ def _watch(reached: set[str | None], batch: Batch) -> Callable[..., None]:
 
 
 def _forward(module: nn.Module, batch: Batch) -> None:
-    training = module.training
-    module.eval()
     try:
-        with torch.no_grad():
-            logits = module(dict(batch))
+        logits = module(dict(batch))
     except KeyError as error:
         have = ", ".join(sorted(batch))
         raise ModelError(
-            f"the module reads {error} from a batch", f"one of the columns {have}", "Rename it in the module or the data"
+            f"the module reads {error} from a batch",
+            f"one of the columns {have}",
+            "Rename it in the module or the data",
         ) from error
     except (IndexError, RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(
@@ -115,10 +122,12 @@ def _forward(module: nn.Module, batch: Batch) -> None:
             "forward(batch) with batch a dict of columns, embeddings with a row for each id",
             "Size embeddings by the data's schema (schema.ids) and read columns by name",
         ) from error
-    finally:
-        module.train(training)
     if not isinstance(logits, Tensor) or logits.shape != (_ROWS,):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(f"forward returned {found} for {_ROWS} rows", f"logits of shape ({_ROWS},)", "Squeeze the output")
+        raise ModelError(
+            f"forward returned {found} for {_ROWS} rows", f"logits of shape ({_ROWS},)", "Squeeze the output"
+        )
     if not torch.isfinite(logits).all():
-        raise ModelError("forward returned logits that are not finite", "finite numbers", "Check the initialisation")
+        raise ModelError(
+            "forward returned logits that are not finite", "finite numbers", "Check the initialisation"
+        )

@@ -24,6 +24,7 @@ from mamdr.engine.binding import RowMiss
 from mamdr.engine.session import Session
 from mamdr.errors import TrainingError
 from mamdr.parameters import Moments, Point
+from mamdr.parameters.point import Allocate
 from mamdr.seeds import derive, generator
 from mamdr.strategies.protocol import Outcome, Walk
 
@@ -46,7 +47,7 @@ class Walker:
         """
         session = self.session
         session.module.train()
-        session.load_buffers(walk.buffers)
+        session.buffers.load(walk.buffers)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(walk.seed, "torch"))
             walked = _Walked(session, walk)
@@ -59,7 +60,7 @@ class Walker:
             samples,
             walked.moments.step - walked.first_step,
             walked.moments if walk.moments is not None else None,
-            {name: buffer.clone() for name, buffer in session.module.named_buffers()},
+            session.buffers.changed(),
         )
 
     def cost(self, walk: Walk) -> int:
@@ -82,7 +83,7 @@ class _Walked:
         self.work = Point(self.base.space, ids, flat.copy_(self.base.flat))
         known = walk.moments or Moments()
         names = self.options.inner.moments
-        taking = {name: functools.partial(take, name) for name in names}
+        taking: dict[str, Allocate] = {name: functools.partial(take, name) for name in names}
         self.moments = known.at(self.base.space, names, ids, taking)
         self.first_step = self.moments.step
         self._bind()
@@ -146,6 +147,7 @@ class _Walked:
         return loss.detach()
 
     def _loss(self, batch: Batch, labels: Tensor) -> Tensor:
+        drawn = torch.default_generator.get_state()
         while True:
             try:
                 if self.options.precision == "bfloat16":
@@ -156,10 +158,13 @@ class _Walked:
                     logits = self.session.module(batch)
                 return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
             except RowMiss as miss:
+                torch.default_generator.set_state(
+                    drawn
+                )  # the same dropout, the same random ids as without the miss
                 self._grow(miss)
 
     def _grow(self, miss: RowMiss) -> None:
-        """Pull rows that nobody foresaw, once, into base and work alike (section IV-E: "query the latest embedding")."""
+        """Pull rows that nobody foresaw, once, into base and work (section IV-E: "query the latest embedding")."""
         wanted = list(self.work.space.no_ids())
         wanted[miss.table] = miss.ids.cpu()
         pulled = self.walk.store.pull(tuple(wanted))
