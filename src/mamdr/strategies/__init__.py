@@ -2,8 +2,8 @@
 
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
-from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.registry import STRATEGIES, build, describe
+from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.then import MAMDR, Then
 
 __all__ = [

@@ -30,7 +30,7 @@ class DomainRegularization:
         include_self: the domain itself is its own last helper, as in the authors' code.
         inner_state: "fresh" starts the inner optimizer anew at each walk; domains are then independent. "kept" hands
             one optimizer from walk to walk, and everything runs in turn, domain by domain, in the order that Domain
-            Negotiation draws (as the authors' code does).
+            Negotiation draws (as the authors' code does); rows outside a walk rest, whatever is remembered of them.
         helper_steps: at most so many mini-batches on a helper; None is a whole pass.
         own_steps: at most so many mini-batches on the domain itself.
         rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
@@ -64,7 +64,8 @@ class DomainRegularization:
         """This round's helpers of a domain, in the order of their walks."""
         others = [other for other in problem.trainable if other != domain]
         draw = generator(state.seed, "helpers", state.round, domain)
-        chosen = draw.choice(len(others), size=min(self.num_helpers, len(others)), replace=False) if others else []
+        count = min(self.num_helpers, len(others))
+        chosen = draw.choice(len(others), size=count, replace=False).tolist() if others else []
         return [others[index] for index in chosen] + ([domain] if self.include_self else [])
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
@@ -76,7 +77,9 @@ class DomainRegularization:
         tally.write(state, "specific")
         return state
 
-    def _batches(self, state: State, helpers: dict[int, list[int]]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    def _batches(
+        self, state: State, helpers: dict[int, list[int]]
+    ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
         """Pairs (domain, helper) whose walks do not depend on each other, and which helper in turn they are."""
         if self.inner_state == "kept":  # each walk needs the moments of the last one
             domains = list(helpers)
