@@ -1,0 +1,43 @@
+"""Small modules to test with. Embeddings start far from zero, so that every gradient counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.data.domains import Batch
+from mamdr.testing.market import ITEMS, USERS
+
+
+class TwoTables(nn.Module):
+    """Two embeddings, a hidden layer with dropout, a logit.
+
+    Args:
+        dropout: probability of dropping a hidden value.
+        width: of the embeddings.
+        seed: of the first values.
+    """
+
+    def __init__(self, dropout: float = 0.0, width: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.user = nn.Embedding(USERS, width)
+            self.item = nn.Embedding(ITEMS, width)
+            self.hidden = nn.Linear(2 * width, 6)
+            self.drop = nn.Dropout(dropout)
+            self.logit = nn.Linear(6, 1)
+
+    def forward(self, batch: Batch) -> Tensor:
+        rows = torch.cat([self.user(batch["user_id"]), self.item(batch["item_id"])], dim=1)
+        logits: Tensor = self.logit(self.drop(torch.tanh(self.hidden(rows))))
+        return logits.squeeze(1)
+
+
+class TiedTables(TwoTables):
+    """Users and items looked up in one table that two embeddings share."""
+
+    def __init__(self, dropout: float = 0.0, width: int = 4, seed: int = 0) -> None:
+        super().__init__(dropout, width, seed)
+        self.item = nn.Embedding(USERS, width)
+        self.item.weight = self.user.weight

@@ -1,0 +1,91 @@
+"""What every strategy must do, whatever it learns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+from mamdr.data.domains import Dataset
+from mamdr.parameters import LocalStore
+from mamdr.strategies import State, Strategy
+from mamdr.testing.lab import at_work, parameters_of, problem_of, same_bits, scores, train
+from mamdr.testing.market import tiny_market
+from mamdr.testing.modules import TiedTables, TwoTables
+
+
+class StrategyConformance(ABC):
+    """Tests of a strategy: subclass it, name the subclass Test..., return the strategy."""
+
+    unseen_is_shared = True
+    """Whether a domain without training rows is served by shared alone (not where specific parts start at random)."""
+
+    @abstractmethod
+    def strategy(self) -> Strategy:
+        """The strategy to test."""
+
+    def module(self) -> nn.Module:
+        """The module to train; with dropout, so that random draws count."""
+        return TwoTables(dropout=0.3)
+
+    def data(self) -> Dataset:
+        return tiny_market()
+
+    def _trained(self, rounds: int = 2, jobs: int = 1, state: State | None = None) -> State:
+        return train(self.module(), self.data(), self.strategy(), rounds, jobs=jobs, state=state)
+
+    def test_a_round_changes_parameters(self) -> None:
+        assert not same_bits(self._trained(0), self._trained(1))
+
+    def test_the_same_seed_gives_the_same_bits(self) -> None:
+        assert same_bits(self._trained(), self._trained())
+
+    def test_processes_give_the_bits_of_one(self) -> None:
+        straight = self._trained()
+        assert same_bits(straight, self._trained(jobs=2))
+        assert same_bits(straight, self._trained(jobs=3))
+
+    def test_stopping_after_any_round_and_resuming_gives_the_same_bits(self) -> None:
+        straight = self._trained(3)
+        for stop in (0, 1, 2):
+            assert same_bits(straight, self._trained(3 - stop, state=self._trained(stop)))
+
+    def test_results_do_not_depend_on_global_random_state(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(77)
+            first = self._trained(1)
+            torch.default_generator.manual_seed(78)
+            assert same_bits(first, self._trained(1))
+
+    def test_one_domain_alone(self) -> None:
+        data = tiny_market((20,))
+        state = train(self.module(), data, self.strategy())
+        assert torch.isfinite(scores(self.module(), data, self.strategy(), state, 0)).all()
+
+    def test_a_domain_without_training_rows_is_served_by_shared(self) -> None:
+        data, strategy = tiny_market((20, 0, 9)), self.strategy()
+        state = train(self.module(), data, strategy)
+        if self.unseen_is_shared:
+            served, shared = parameters_of(strategy.params_for(state, 1)), parameters_of(state.shared)
+            assert all(torch.equal(served[name], shared[name]) for name in shared)
+        assert torch.isfinite(scores(self.module(), data, strategy, state, 1)).all()
+
+    def test_a_frozen_parameter_stays(self) -> None:
+        module, data, strategy = self.module(), self.data(), self.strategy()
+        name, frozen = next(module.named_parameters())
+        frozen.requires_grad_(False)
+        before = frozen.clone()
+        with at_work(module, data) as (session, run):
+            assert name not in session.space.names
+            problem = problem_of(session)
+            state = strategy.init(State(LocalStore.of(module, session.space)), problem)
+            strategy.round(state, problem, run)
+        assert torch.equal(frozen, before)
+
+    def test_a_tied_weight_is_trained_as_one(self) -> None:
+        module, strategy = TiedTables(dropout=0.3), self.strategy()
+        state = train(module, self.data(), strategy)
+        assert [table.owners for table in state.space.tables] == [("user", "item")]
+        served = parameters_of(strategy.params_for(state, 0))
+        assert not torch.equal(served["user.weight"], module.user.weight)
