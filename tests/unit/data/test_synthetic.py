@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def test_domains_share_the_users_that_the_overlap_says() -> None:
 def test_conflict_lowers_agreement_from_one_to_none() -> None:
     values = [mean_agreement(conflict) for conflict in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert values[0] == pytest.approx(1.0)
-    assert all(left > right + 0.1 for left, right in zip(values, values[1:], strict=False))
+    assert all(left > right + 0.1 for left, right in pairwise(values))
     assert abs(values[-1]) < 0.15
 
 
