@@ -41,6 +41,7 @@ class Session:
             ):  # before binding: a bound module sees positions, not ids
                 self.rows.of(domain)
         self._modes, self.buffers = modes(self.module), Buffers(self.module)
+        self.norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self._binding = Binding(self.module, self.space, packed_dropout=self.options.dropout == "packed")
         self._matmul = fast_matmul()
         self._matmul.__enter__()

@@ -21,6 +21,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mamdr.data.domains import Batch
 from mamdr.engine.binding import RowMiss
+from mamdr.engine.look import set_modes
 from mamdr.engine.session import Session
 from mamdr.errors import TrainingError
 from mamdr.parameters import Moments, Point
@@ -132,6 +133,8 @@ class _Walked:
             yield batch, labels
 
     def _step(self, batch: Batch, labels: Tensor) -> Tensor:
+        # One row has no variance: batch normalisation goes by its running statistics for that batch.
+        set_modes([(norm, len(labels) > 1) for norm in self.session.norms])
         loss = self._loss(batch, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.moments.step += 1
