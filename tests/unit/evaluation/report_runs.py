@@ -37,6 +37,7 @@ def make_run(
     labels = (draw.random(len(logits)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     for domain in one_class:
         labels[offsets[domain] : offsets[domain + 1]] = 0
+    users = draw.integers(0, 1 + len(logits) // 20, len(logits))
     noise = generator(2, "report-noise", name).normal(size=len(logits))
     probabilities = (1 / (1 + np.exp(-(skill * logits + (1 - skill) * noise)))).astype(np.float32)
     values = {
@@ -51,7 +52,7 @@ def make_run(
         "rounds": [
             RoundRecord(i, 1.5, 0.7 / i, 0.6 + skill * i / 100 - i * i / 500, 0.5) for i in range(1, 6)
         ],
-        "metrics": evaluate(names, offsets, labels, probabilities),
+        "metrics": evaluate(names, offsets, labels, probabilities, users),
         "labels": labels,
         "probabilities": probabilities,
         "offsets": offsets,

@@ -187,7 +187,17 @@ def test_page_is_accessible_and_follows_the_reader(page: Page) -> None:
 def test_runs_table_says_how_each_was_trained(tmp_path: Path) -> None:
     tuned = make_run("tuned", 0.7, finetuned=True, seed=7, best_round=None, rounds=[], version="")
     shown = render(tmp_path, [make_run("plain"), tuned])
-    assert shown.row(1, "plain")[1:] == ["plain", "mlp", "1", "5", "3", "no better validation", "7.5 s", "no", "0.1.0"]
+    assert shown.row(1, "plain")[1:] == [
+        "plain",
+        "mlp",
+        "1",
+        "5",
+        "3",
+        "no better validation",
+        "7.5 s",
+        "no",
+        "0.1.0",
+    ]
     assert shown.row(1, "tuned")[1:] == [
         "tuned",
         "mlp",

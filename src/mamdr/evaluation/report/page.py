@@ -36,7 +36,7 @@ def page(comparison: Comparison) -> str:
 <link rel="icon" href="data:,">
 <style>{asset("report.css")}</style>
 </head>
-<body>
+<body{' class="single"' if len(comparison.runs) == 1 else ""}>
 {definitions()}
 <main>
 {_header(comparison)}
