@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from mamdr.data.build import Progress, build
+from mamdr.data.build import build
 from mamdr.data.domains import Dataset
-from mamdr.data.synthetic import MarketConfig, make_market
+from mamdr.data.synthetic import MarketConfig, best_auc, make_market
+
+Progress = Callable[[str, int, int], None]
 
 
 def synthetic_market(*, name: str = "synthetic", progress: Progress | None = None, **dials: Any) -> Dataset:
@@ -15,16 +18,13 @@ def synthetic_market(*, name: str = "synthetic", progress: Progress | None = Non
 
     Args:
         name: of the data set.
-        progress: called with a text, what is done and what there is in all.
-        dials: of `mamdr.data.synthetic.MarketConfig`; the same dials give the same bytes.
+        progress: called with a text, the rows made so far and the rows to make.
+        dials: of `mamdr.data.synthetic.MarketConfig`; the same dials give the same bytes. The data set's options
+            hold them under "market", and the best possible mean AUC under "best_auc".
 
     Raises:
         ConfigError: a value out of range.
     """
     config = MarketConfig(**dials)
-    return build(
-        make_market(config, progress=progress),
-        name=name,
-        seed=config.seed,
-        options={"market": asdict(config)},
-    )
+    options = {"market": asdict(config), "best_auc": best_auc(config).mean}
+    return build(make_market(config, progress=progress), name=name, seed=config.seed, options=options)
