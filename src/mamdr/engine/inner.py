@@ -24,7 +24,9 @@ class Inner(Protocol):
     moments: ClassVar[tuple[str, ...]]
     """Names of the moments that `step` reads and changes."""
 
-    def step(self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int) -> None:
+    def step(
+        self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int
+    ) -> None:
         """Make step number `count` (from 1) in place; `moments[m]` belongs to name m and is shaped as `values`."""
         ...
 
@@ -36,7 +38,9 @@ class SGD:
     lr: Rate = 0.1
     moments: ClassVar[tuple[str, ...]] = ()
 
-    def step(self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int) -> None:
+    def step(
+        self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int
+    ) -> None:
         torch._foreach_add_(values, grads, alpha=-self.lr)
 
 
@@ -53,7 +57,9 @@ class Adam:
     eps: Annotated[float, Field(gt=0)] = 1e-8
     moments: ClassVar[tuple[str, ...]] = ("mean", "square")
 
-    def step(self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int) -> None:
+    def step(
+        self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int
+    ) -> None:
         counts = [torch.tensor(float(count), device=values[0].device)] * len(values)
         torch._fused_adam_(
             values,
@@ -80,7 +86,9 @@ class Adagrad:
     eps: Annotated[float, Field(gt=0)] = 1e-10
     moments: ClassVar[tuple[str, ...]] = ("sum",)
 
-    def step(self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int) -> None:
+    def step(
+        self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int
+    ) -> None:
         torch._foreach_addcmul_(moments[0], grads, grads)
         scales = torch._foreach_sqrt(moments[0])
         torch._foreach_add_(scales, self.eps)

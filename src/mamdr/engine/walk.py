@@ -171,14 +171,12 @@ class _Walked:
         wanted = list(self.work.space.no_ids())
         wanted[miss.table] = miss.ids.cpu()
         pulled = self.walk.store.pull(tuple(wanted))
-        base, work = self.base.with_rows(pulled.ids), self.work.with_rows(pulled.ids)
-        pulled.dense.copy_(base.dense)
-        self.base = base.overwrite(pulled)
-        pulled.dense.copy_(work.dense)
-        self.work = work.overwrite(pulled)
-        self.moments = Moments(
-            self.moments.step, {name: p.with_rows(pulled.ids) for name, p in self.moments.points.items()}
+        self.base, self.work = self.base.take_rows(pulled), self.work.take_rows(pulled)
+        remembered = (self.walk.moments or Moments()).at(
+            self.work.space, self.options.inner.moments, pulled.ids
         )
+        for name, point in remembered.points.items():
+            self.moments.points[name] = self.moments.points[name].take_rows(point)
         self._bind()
 
     def _penalise(self) -> None:

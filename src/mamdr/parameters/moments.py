@@ -23,7 +23,9 @@ class Moments:
     step: int = 0
     points: dict[str, Point] = field(default_factory=dict)
 
-    def at(self, space: Space, names: Iterable[str], ids: Ids, allocate: dict[str, Allocate] | None = None) -> Moments:
+    def at(
+        self, space: Space, names: Iterable[str], ids: Ids, allocate: dict[str, Allocate] | None = None
+    ) -> Moments:
         """A copy with these moments for exactly these rows; what is not remembered is zero."""
         taken = {}
         for name in names:

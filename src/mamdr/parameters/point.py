@@ -62,7 +62,9 @@ class Point:
     def at(self, ids: Ids, allocate: Allocate | None = None) -> Point:
         """The same values with exactly these rows; rows that the point lacks are zero. Cost: the rows asked for."""
         size = self.space.size(ids)
-        flat = allocate(size) if allocate else torch.empty(size, dtype=self.flat.dtype, device=self.flat.device)
+        flat = (
+            allocate(size) if allocate else torch.empty(size, dtype=self.flat.dtype, device=self.flat.device)
+        )
         result = Point(self.space, ids, flat)
         result.dense.copy_(self.dense)
         for t, wanted in enumerate(ids):
@@ -76,7 +78,7 @@ class Point:
         return result
 
     def add(self, other: Point, rate: float = 1.0) -> Point:
-        """`self + rate * other`, in place where self has all of other's rows, else on a larger copy, which is returned."""
+        """`self + rate * other`, in place where self has all of other's rows, else on a larger copy; returned."""
         if same_ids(self.ids, other.ids):
             self.flat.add_(other.flat, alpha=rate)
             return self
@@ -89,8 +91,13 @@ class Point:
 
     def overwrite(self, other: Point) -> Point:
         """Take other's values for its dense part and rows, exactly; in place where self has the rows, as `add`."""
-        grown = self.with_rows(other.ids)
+        grown = self.take_rows(other)
         grown.dense.copy_(other.dense)
+        return grown
+
+    def take_rows(self, other: Point) -> Point:
+        """Take other's values for its rows alone, as `overwrite`."""
+        grown = self.with_rows(other.ids)
         for t, ids in enumerate(other.ids):
             here, _ = positions(grown.ids[t], ids)
             grown.rows(t).index_copy_(0, here.to(self.flat.device), other.rows(t))
@@ -106,7 +113,9 @@ class Point:
         if names.issuperset(self.space.names):
             return self
         none = torch.empty(0, dtype=torch.int64)
-        kept = self.at(tuple(i if t.name in names else none for i, t in zip(self.ids, self.space.tables, strict=True)))
+        kept = self.at(
+            tuple(i if t.name in names else none for i, t in zip(self.ids, self.space.tables, strict=True))
+        )
         for index, part in enumerate(self.space.dense):
             if part.name not in names:
                 kept.parameter(index).zero_()
@@ -114,7 +123,7 @@ class Point:
 
 
 def positions(ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Where `wanted` lies in `ids` (both sorted, without repeats): positions in `ids` and in `wanted`, of what both have."""
+    """Positions in `ids` and in `wanted` (both sorted, without repeats) of what both have."""
     if len(ids) == len(wanted) and torch.equal(ids, wanted):
         everything = torch.arange(len(ids))
         return everything, everything

@@ -76,7 +76,7 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(part.name for part in (*self.dense, *self.tables))
+        return (*(part.name for part in self.dense), *(table.name for table in self.tables))
 
     def size(self, ids: Ids) -> int:
         """Number of values of a point with these rows."""
@@ -147,11 +147,17 @@ def _owners(module: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
 
 def _check(trainable: Mapping[str, nn.Parameter]) -> None:
     if not trainable:
-        raise ModelError("the module has no trainable parameter", "at least one", "Set requires_grad on what to train")
+        raise ModelError(
+            "the module has no trainable parameter", "at least one", "Set requires_grad on what to train"
+        )
     kinds = {(parameter.dtype, parameter.device) for parameter in trainable.values()}
     if len(kinds) > 1:
         found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
-        raise ModelError(f"parameters of several kinds: {found}", "one floating type on one device", "Convert the module")
+        raise ModelError(
+            f"parameters of several kinds: {found}", "one floating type on one device", "Convert the module"
+        )
     dtype = next(iter(kinds))[0]
     if dtype not in (torch.float32, torch.float64):
-        raise ModelError(f"parameters of type {dtype}", "float32 (or float64)", "Use the precision option for bfloat16")
+        raise ModelError(
+            f"parameters of type {dtype}", "float32 (or float64)", "Use the precision option for bfloat16"
+        )
