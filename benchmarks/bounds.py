@@ -16,6 +16,7 @@ function on one core in float32 is faster, except where rows stay in the process
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def round_work(table: Table, helpers: int, trainable: bool) -> Work:
 def _flops(inputs: int, trained_inputs: int) -> float:
     """Operations of one sample, forward and backward."""
     widths = [inputs, *HIDDEN, 1]
-    layers = [a * b for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [a * b for a, b in itertools.pairwise(widths)]
     return 2.0 * (2 * sum(layers) + sum(layers[1:]) + trained_inputs * HIDDEN[0])
 
 
@@ -119,7 +120,7 @@ def measure(table_rows: int, quick: bool = False) -> Peaks:
 @contextmanager
 def _precision(value: str | None) -> Iterator[None]:
     """The path of float32 matrix products: "bf16" lets oneDNN choose, which on many processors stays in float32."""
-    settings: Any = torch.backends.mkldnn.matmul
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = settings.fp32_precision
     if value is not None:
         settings.fp32_precision = value
@@ -133,7 +134,7 @@ def _shapes() -> list[tuple[int, int, int]]:
     """(m, k, n) of every product of one step, forward and backward, at the batch of 1024."""
     widths = [3 * WIDTH, *HIDDEN]
     shapes = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         shapes += [(BATCH, a, b), (b, BATCH, a), (BATCH, b, a)]
     return shapes
 

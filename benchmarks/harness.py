@@ -35,6 +35,7 @@ class Worker:
         environment = os.environ | {
             "OMP_NUM_THREADS": count,
             "MKL_NUM_THREADS": count,
+            "TQDM_DISABLE": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
         self.case = case
@@ -160,9 +161,7 @@ def parser(description: str, repeats: int) -> argparse.ArgumentParser:
     return made
 
 
-def report(
-    name: str, figures: Mapping[str, Any], table: Sequence[Sequence[object]], as_json: bool
-) -> None:
+def report(name: str, figures: Mapping[str, Any], table: Sequence[Sequence[object]], as_json: bool) -> None:
     """Print a table for people, or one JSON object as the last line."""
     about = machine()
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ class Tower(nn.Module):
         self.domain = _table(domains, None)
         widths = [3 * WIDTH, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
@@ -49,7 +50,8 @@ class Tower(nn.Module):
 
 def _table(rows: int, frozen: Tensor | None) -> nn.Embedding:
     if frozen is not None:
-        return nn.Embedding.from_pretrained(frozen, freeze=True)
+        table: nn.Embedding = nn.Embedding.from_pretrained(frozen, freeze=True)  # type: ignore[no-untyped-call]
+        return table
     return nn.Embedding(rows, WIDTH, _weight=torch.empty(rows, WIDTH).normal_(0.0, 1e-2))
 
 

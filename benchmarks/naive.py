@@ -60,12 +60,18 @@ class Naive:
 
     def _leg(self, domain: int, optimizer: torch.optim.Optimizer) -> None:
         loader, rows = self.loaders[domain], self.table.sizes[domain]
-        wanted = len(loader) if self.fraction == 1 else min(len(loader), max(3, round(len(loader) * self.fraction)))
+        wanted = (
+            len(loader)
+            if self.fraction == 1
+            else min(len(loader), max(3, round(len(loader) * self.fraction)))
+        )
         self.model.train()
         batches, begun = iter(loader), 0.0
         batch = next(batches)
         for step in range(wanted):
-            if step == 1:  # a walk's first step allocates Adam's state, a leg's first batch shuffles: once, not a step
+            if (
+                step == 1
+            ):  # a walk's first step allocates Adam's state, a leg's first batch shuffles: once, not a step
                 begun = time.process_time()
             self.step(batch, optimizer)
             batch = next(batches, batch)
@@ -78,7 +84,7 @@ class Naive:
         user, item, domain, label = batch
         optimizer.zero_grad()
         logits = self.model({"user_id": user, "item_id": item, "domain": domain})
-        F.binary_cross_entropy_with_logits(logits, label).backward()
+        F.binary_cross_entropy_with_logits(logits, label).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     def round(self, order: Sequence[int], helpers: Sequence[Sequence[int]]) -> None:

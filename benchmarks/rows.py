@@ -34,7 +34,9 @@ def measure(sizes: tuple[int, ...], repeats: int, rows: int) -> dict[str, Any]:
         for size in sizes:
             if size <= NAIVE_UP_TO:
                 options = {"folder": str(Path(folder) / str(size)), "steps": NAIVE_STEPS}
-                cases[f"naive {size}"] = Case("benchmarks.naive:prepare_steps", options, repeats=min(2, repeats))
+                cases[f"naive {size}"] = Case(
+                    "benchmarks.naive:prepare_steps", options, repeats=min(2, repeats)
+                )
         runs = harness.interleave(cases, repeats)
     each = {name: run.median("cpu") / run.answers[0]["steps"] * 1e3 for name, run in runs.items()}
     return {
@@ -46,10 +48,8 @@ def measure(sizes: tuple[int, ...], repeats: int, rows: int) -> dict[str, Any]:
 
 def main() -> None:
     options = harness.parser(__doc__ or "", repeats=5).parse_args()
-    if options.smoke:
-        figures = measure(SMOKE_SIZES, 1, rows=2_000)
-    else:
-        figures = measure(SIZES, options.repeats, rows=8 * 1024)
+    real = (SIZES, options.repeats, 8 * 1024)
+    figures = measure(*(SMOKE_SIZES, 1, 2_000) if options.smoke else real)
     table: list[list[object]] = [["table rows", "mamdr ms a step", "naive ms a step"]]
     for size, spent in figures["ms_per_step"].items():
         table.append([f"{int(size):,}", spent, figures["naive_ms_per_step"].get(size, "")])

@@ -147,7 +147,9 @@ def _pools(draw: np.random.Generator, ids: int, share: NDArray[np.float64], extr
     who = draw.integers(ids, size=len(also))
     pools = []
     for d in range(len(share)):
-        pool = np.unique(np.concatenate([np.flatnonzero(home == d), who[also == d], draw.integers(ids, size=1)]))
+        pool = np.unique(
+            np.concatenate([np.flatnonzero(home == d), who[also == d], draw.integers(ids, size=1)])
+        )
         pools.append(draw.permutation(pool).astype(np.int32))
     return pools
 

@@ -1,0 +1,101 @@
+"""Every benchmark runs at tiny sizes and prints what it promises; nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import bounds, models, naive, shapes
+from tests.oracles import learning
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(name: str, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--json", *options]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    figures: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    assert figures["benchmark"] == name
+    assert {"cpu", "cores", "torch", "load"} <= figures["machine"].keys()
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("name", "promised"),
+    [
+        ("rows", ("end_to_end_ratio",)),
+        ("taobao_round", ("vs_naive", "two_process_speedup", "vs_bound", "peak_mb")),
+        ("amazon_round", ("vs_naive", "vs_bound", "peak_mb")),
+    ],
+)
+def test_prints_the_promised_keys(name: str, promised: tuple[str, ...]) -> None:
+    figures = _run(name)
+    assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
+
+
+def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:
+    figures = _run("peers", "--venvs", str(tmp_path))
+    assert figures["peers"] == {"deepctr-torch": None, "torch-rechub": None}
+    assert figures["samples_per_s"]["frozen"]["mamdr"] > 0
+
+
+def test_tables_have_the_papers_sizes_and_overlapping_users() -> None:
+    table = shapes.taobao()
+    assert (len(table), table.users, table.items) == (92_137, 23_778, 6_932)
+    assert len(table.sizes) == 10
+    assert np.array(table.sizes) / 92_137 == pytest.approx(
+        np.array(shapes.TAOBAO_SAMPLES) / 173_284, abs=1e-4
+    )
+    assert len(np.unique(table.user)) == table.users
+    met = [set(table.user[table.domain == d].tolist()) for d in range(10)]
+    assert sum(map(len, met)) > 1.1 * table.users
+    wide = shapes.amazon(scale=0.01)
+    assert (len(wide), wide.users + wide.items, len(wide.sizes)) == (10_000, 1_400, 6)
+    assert set(np.unique(wide.label)) == {0.0, 1.0}
+
+
+def test_work_of_a_round_by_hand() -> None:
+    table = shapes.taobao(scale=0.01)
+    work = bounds.round_work(table, helpers=5, trainable=False)
+    assert work.samples == len(table) * 11
+    upper = 256 * 128 + 128 * 64 + 64
+    # two products of the first layer where its inputs are frozen, three of the others
+    assert work.flops == work.samples * 2 * (2 * 256 * 256 + 3 * upper)
+    assert work.flops_unfolded == work.samples * 2 * (2 * 384 * 256 + 128 * 256 + 3 * upper)
+    assert bounds.round_samples(table, helpers=50) == len(table) * 19
+
+
+def test_naive_baseline_is_mamdr_as_the_oracle_has_it() -> None:
+    """A table of one batch a domain, no dropout: both must end at the same weights."""
+    table = shapes.taobao(scale=0.003)
+    baseline = naive.Naive(table, dropout=0.0)
+    order, helpers = naive.draws(len(table.sizes), 2, seed=3)
+    module = models.build(table, dropout=0.0)
+    ends = np.cumsum(table.sizes)
+
+    def batches(domain: int, _: learning.Pass) -> list[tuple[learning.Batch, torch.Tensor]]:
+        rows = slice(int(ends[domain]) - table.sizes[domain], int(ends[domain]))
+        arrays = {"user_id": table.user, "item_id": table.item, "domain": table.domain}
+        batch = {name: torch.from_numpy(values[rows].astype(np.int64)) for name, values in arrays.items()}
+        return [(batch, torch.from_numpy(table.label[rows]))]
+
+    walker = learning.Walker(module, lambda parameters: torch.optim.Adam(parameters, lr=naive.LR))
+    [(shared, specific)] = learning.mamdr(
+        walker, learning.parameters_of(module), [order], [dict(enumerate(helpers))], batches, 0.1, 0.1
+    )
+    baseline.round(order, helpers)
+    for name, value in shared.items():
+        torch.testing.assert_close(baseline.shared[name], value, rtol=0, atol=1e-5)
+        for i, part in specific.items():
+            torch.testing.assert_close(baseline.specific[i][name], part[name], rtol=0, atol=1e-5)
+    assert baseline.samples == len(table) + sum(
+        table.sizes[j] + table.sizes[i] for i, h in enumerate(helpers) for j in h
+    )
