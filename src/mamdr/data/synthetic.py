@@ -78,7 +78,7 @@ class MarketConfig:
     samples_per_domain: int = 12_000
     tail: float = 0.4
     overlap: float = 0.5
-    conflict: float = 0.6
+    conflict: float = 0.7
     tastes: int = 12
     noise: float = 0.55
     ctr_ratio: tuple[float, float] = (0.2, 0.5)
