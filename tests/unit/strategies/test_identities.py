@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
+from tests.unit.engine.zoo import make
 
-from mamdr.engine import WalkOptions, inner
-from mamdr.parameters import LocalStore, Point
+from mamdr.engine import WalkOptions, inner, trace
+from mamdr.parameters import LocalStore, Point, Space
 from mamdr.strategies import (
     MAMDR,
     Alternate,
@@ -110,6 +111,14 @@ def test_the_order_of_domains_in_dr_cannot_matter() -> None:
     assert same_bits(straight, state)
 
 
+def test_dn_sets_the_running_statistics_and_dr_leaves_them() -> None:
+    module = make("batch norm")
+    assert train(module, DATA, DomainRegularization()).buffers == {}
+    negotiated, both = (train(module, DATA, strategy) for strategy in (DomainNegotiation(), MAMDR()))
+    assert negotiated.buffers.keys() == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    assert all(torch.equal(both.buffers[name], value) for name, value in negotiated.buffers.items())
+
+
 def test_dr_own_rows_keep_no_row_that_the_domain_does_not_touch() -> None:
     state = _train(DomainRegularization(num_helpers=3, rows="own"))
     for domain, point in state.specific.items():
@@ -118,8 +127,6 @@ def test_dr_own_rows_keep_no_row_that_the_domain_does_not_touch() -> None:
 
 
 def test_dr_trains_only_what_may_be_specific() -> None:
-    from mamdr.engine import trace
-
     space = trace(MODULE, DATA.schema, specific=lambda name: name.startswith(("item", "logit")))
     state = train(MODULE, DATA, DomainRegularization(), space=space)
     for point in state.specific.values():
@@ -172,8 +179,6 @@ class Draws:
 
 def _fake() -> tuple[State, Problem]:
     module = TwoTables()
-    from mamdr.parameters import Space
-
     space = Space.of(module)
     return State(LocalStore.of(module, space), seed=4), Problem(
         (5, 0, 5, 5, 5), lambda domain: space.no_ids()
