@@ -11,6 +11,7 @@ knows. Two ways to hold a table:
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
+from mamdr.engine.lazy import LazyRows
 from mamdr.parameters import Point, Space
 
 
@@ -32,13 +34,17 @@ class RowMiss(Exception):  # noqa: N818 (a signal between binding and walk, not 
 
 @dataclass
 class _Held:
-    """How a table is held while bound. `touched` are the (positions, rows) of a batch's calls, for the optimizer."""
+    """How a table is held while bound.
+
+    `slots` leads from an id to its place in the point (-1: none); `touched` are the places that a batch's lookups touch
+    in an eager table that is watched.
+    """
 
     slots: Tensor
     weight: Tensor | None = None
-    lazy: bool = False
+    lazy: LazyRows | None = None
     watch: bool = False
-    touched: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    touched: list[Tensor] = field(default_factory=list)
 
 
 class Binding:
@@ -79,7 +85,11 @@ class Binding:
         self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
 
     def load(
-        self, point: Point, grad: Tensor | None = None, lazy: tuple[bool, ...] = (), watch: bool = False
+        self,
+        point: Point,
+        grad: Tensor | None = None,
+        lazy: Mapping[int, LazyRows] | None = None,
+        watch: bool = False,
     ) -> None:
         """Compute on `point` from now on.
 
@@ -87,7 +97,7 @@ class Binding:
             point: the values; what the optimizer changes there, the module sees.
             grad: where gradients of the dense part and of eager tables accumulate, laid out as the point without its
                 lazy tables; None to compute without gradients.
-            lazy: which tables are lazy.
+            lazy: the tables that are held lazily.
             watch: remember which rows of eager tables each batch touches.
         """
         self._forget()
@@ -102,8 +112,8 @@ class Binding:
         for t, held in enumerate(self.held):
             ids, rows = point.ids[t].to(self.space.device), point.rows(t)
             held.slots[ids] = torch.arange(len(ids), dtype=torch.int32, device=self.space.device)
-            held.lazy, held.watch, held.weight = bool(lazy and lazy[t]), watch, rows
-            if grad is not None and not held.lazy:
+            held.lazy, held.watch, held.weight = (lazy or {}).get(t), watch, rows
+            if grad is not None and held.lazy is None:
                 held.weight = rows.detach().requires_grad_()
                 held.weight.grad = grad[offset : offset + rows.numel()].view(rows.shape)
                 offset += rows.numel()
@@ -126,16 +136,12 @@ class Binding:
         if places.numel() and int(places.min()) < 0:
             raise RowMiss(table, torch.unique(ids[places < 0]))
         where = None if padding is None else int(held.slots[padding])
-        if held.lazy and torch.is_grad_enabled():
+        if held.lazy is not None:
             distinct, places = torch.unique(places.long(), return_inverse=True)
-            rows = self.point.rows(table).index_select(0, distinct).requires_grad_()
-            held.touched.append((distinct, rows))
-            module._parameters["weight"] = rows  # type: ignore[assignment]
+            module._parameters["weight"] = held.lazy.gather(distinct)  # type: ignore[assignment]
             where = _index(distinct, where)
-        elif held.lazy:  # a lookup without gradients may follow one that left its own small weight
-            module._parameters["weight"] = held.weight  # type: ignore[assignment]
         elif held.watch:
-            held.touched.append((torch.unique(places), held.weight))  # type: ignore[arg-type]
+            held.touched.append(torch.unique(places))
         if padding is not None:
             module.padding_idx = None if where is None or where < 0 else where  # type: ignore[assignment]
         places = places.to(ids.dtype)

@@ -1,7 +1,7 @@
 """Inner optimizers: how a walk steps. Each acts in place on lists of flat or row tensors of equal shapes.
 
-The same formula serves the dense part, whole compact tables and single rows, so that lazily stepped rows differ from
-densely stepped ones only in when they move, never in how.
+The same formula serves the dense part, whole compact tables and single rows. What an optimizer does to a row without a
+gradient (`coast`) can be made up for later, so that stepping only the rows of a batch comes to the same as stepping all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mamdr.config import component
+from mamdr.engine import idle
 
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -30,6 +31,10 @@ class Inner(Protocol):
         """Make step number `count` (from 1) in place; `moments[m]` belongs to name m and is shaped as `values`."""
         ...
 
+    def coast(self, rows: Tensor, moments: list[Tensor], last: Tensor, now: int) -> None:
+        """Do, in place, what steps last + 1 .. now would have done to rows [n, d] without gradients."""
+        ...
+
 
 @component
 class SGD:
@@ -42,6 +47,9 @@ class SGD:
         self, values: list[Tensor], grads: list[Tensor], moments: list[list[Tensor]], count: int
     ) -> None:
         torch._foreach_add_(values, grads, alpha=-self.lr)
+
+    def coast(self, rows: Tensor, moments: list[Tensor], last: Tensor, now: int) -> None:
+        """A gradient of zero moves nothing."""
 
 
 @component
@@ -77,6 +85,11 @@ class Adam:
             maximize=False,
         )
 
+    def coast(self, rows: Tensor, moments: list[Tensor], last: Tensor, now: int) -> None:
+        """Moments fade and keep moving the rows: see `engine.idle`."""
+        mean, square = moments
+        idle.coast(rows, mean, square, last, now, self.lr, self.beta1, self.beta2, self.eps)
+
 
 @component
 class Adagrad:
@@ -93,6 +106,9 @@ class Adagrad:
         scales = torch._foreach_sqrt(moments[0])
         torch._foreach_add_(scales, self.eps)
         torch._foreach_addcdiv_(values, grads, scales, value=-self.lr)
+
+    def coast(self, rows: Tensor, moments: list[Tensor], last: Tensor, now: int) -> None:
+        """A gradient of zero moves nothing."""
 
 
 RULES: dict[str, type[SGD] | type[Adam] | type[Adagrad]] = {"sgd": SGD, "adam": Adam, "adagrad": Adagrad}

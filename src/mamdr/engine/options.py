@@ -22,8 +22,10 @@ class WalkOptions:
         inner: the inner optimizer; its lr is the paper's α.
         embedding_l2: λ >= 0 of λ · Σ‖row‖², added to the loss for the rows that a batch touches (the authors' code has
             1e-5 on whole tables, which would make every step cost the whole table).
-        rows: "dense" steps all rows of a walk at every batch, exactly as a dense optimizer over the whole table would;
-            "lazy" steps the rows of the batch alone; "auto" is dense up to 8,192 rows of a table and lazy above.
+        rows: "dense" steps all rows of a walk at every batch; "lazy" steps the rows of the batch and makes up for
+            what they missed when they are next needed, which comes to the same (Adam: to a few parts in a thousand
+            of a row's move, see `engine.idle`); "auto" is dense up to 8,192 rows of a table and lazy above, which is
+            fastest. "sparse" lets rows rest that no batch touches, as `torch.optim.SparseAdam`: another method.
         dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256); "torch" leaves `nn.Dropout` alone.
         precision: "float32", or "bfloat16" for autocast.
     """
@@ -31,10 +33,10 @@ class WalkOptions:
     batch_size: Annotated[int, Field(ge=1)] = 1024
     inner: SGD | Adam | Adagrad = Adam()
     embedding_l2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    rows: Literal["auto", "dense", "lazy"] = "auto"
+    rows: Literal["auto", "dense", "lazy", "sparse"] = "auto"
     dropout: Literal["packed", "torch"] = "packed"
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def lazy(self, rows: int) -> bool:
         """Whether a compact table of so many rows is stepped lazily."""
-        return self.rows == "lazy" or (self.rows == "auto" and rows > LAZY_ABOVE)
+        return self.rows in ("lazy", "sparse") or (self.rows == "auto" and rows > LAZY_ABOVE)

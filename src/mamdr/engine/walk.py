@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -21,11 +21,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mamdr.data.domains import Batch
 from mamdr.engine.binding import RowMiss
+from mamdr.engine.lazy import LazyRows
 from mamdr.engine.look import set_modes
 from mamdr.engine.session import Session
 from mamdr.errors import TrainingError
 from mamdr.parameters import Moments, Point
-from mamdr.parameters.point import Allocate
+from mamdr.parameters.point import Allocate, positions
 from mamdr.seeds import derive, generator
 from mamdr.strategies.protocol import Outcome, Walk
 
@@ -87,23 +88,41 @@ class _Walked:
         taking: dict[str, Allocate] = {name: functools.partial(take, name) for name in names}
         self.moments = known.at(self.base.space, names, ids, taking)
         self.first_step = self.moments.step
-        self._bind()
+        self._bind({t: self._last(len(rows)) for t, rows in enumerate(ids)})
 
-    def _bind(self) -> None:
-        """Bind the module to `work`, with a gradient for its dense part and its eager tables."""
-        space, point = self.work.space, self.work
-        self.lazy = tuple(self.options.lazy(len(ids)) for ids in point.ids)
-        eager = [t for t, lazy in enumerate(self.lazy) if not lazy]
-        sizes = [space.dense_size, *(point.rows(t).numel() for t in eager)]
+    def _last(self, rows: int) -> Tensor:
+        """For rows that no step has moved, the step that they belong to."""
+        return torch.full((rows,), self.first_step, dtype=torch.int64, device=self.base.space.device)
+
+    def _bind(self, last: Mapping[int, Tensor]) -> None:
+        """Bind the module to `work`, with a gradient for its dense part and its eager tables.
+
+        Args:
+            last: by table, the step that each row belongs to, for those that are held lazily.
+        """
+        space, point, options = self.work.space, self.work, self.options
+        states = list(self.moments.points.values())
+        self.lazy = {
+            t: LazyRows(
+                point.rows(t),
+                [state.rows(t) for state in states],
+                options.inner,
+                self.moments.step,
+                last[t],
+                rest=options.rows == "sparse",
+                penalty=options.embedding_l2,
+            )
+            for t, ids in enumerate(point.ids)
+            if options.lazy(len(ids))
+        }
+        self.eager = [t for t in range(len(point.ids)) if t not in self.lazy]
+        sizes = [space.dense_size, *(point.rows(t).numel() for t in self.eager)]
         self.grad = self.session.arena.take("grad", sum(sizes))
         self.grad.zero_()
-        self.binding.load(point, self.grad, self.lazy, watch=self.options.embedding_l2 > 0)
-        grads = torch.split(self.grad, sizes)
-        self.values = [point.dense, *(point.rows(t).view(-1) for t in eager)]
-        self.grads = list(grads)
-        self.states = [
-            [kept.dense, *(kept.rows(t).view(-1) for t in eager)] for kept in self.moments.points.values()
-        ]
+        self.binding.load(point, self.grad, self.lazy, watch=options.embedding_l2 > 0)
+        self.grads = list(torch.split(self.grad, sizes))
+        self.values = [point.dense, *(point.rows(t).view(-1) for t in self.eager)]
+        self.states = [[kept.dense, *(kept.rows(t).view(-1) for t in self.eager)] for kept in states]
 
     def run(self) -> tuple[float, int]:
         """Train over the legs; the summed loss and the number of samples."""
@@ -123,6 +142,8 @@ class _Walked:
                     "a finite number",
                     "Lower the inner lr, or look at the module and its numeric inputs",
                 )
+        for rows in self.lazy.values():
+            rows.settle()
         return float(total), samples
 
     def _batches(self, domains: tuple[int, ...], draw: np.random.Generator) -> Iterator[tuple[Batch, Tensor]]:
@@ -141,9 +162,8 @@ class _Walked:
         if self.options.embedding_l2:
             self._penalise()
         self.options.inner.step(self.values, self.grads, self.states, self.moments.step)
-        for t, lazy in enumerate(self.lazy):
-            if lazy:
-                self._step_rows(t)
+        for rows in self.lazy.values():
+            rows.step(self.moments.step)
         self.grad.zero_()
         for held in self.binding.held:
             held.touched.clear()
@@ -163,7 +183,7 @@ class _Walked:
             except RowMiss as miss:
                 torch.default_generator.set_state(
                     drawn
-                )  # the same dropout, the same random ids as without the miss
+                )  # the same random ids and dropout as without the miss
                 self._grow(miss)
 
     def _grow(self, miss: RowMiss) -> None:
@@ -171,51 +191,24 @@ class _Walked:
         wanted = list(self.work.space.no_ids())
         wanted[miss.table] = miss.ids.cpu()
         pulled = self.walk.store.pull(tuple(wanted))
+        before = self.work.ids
         self.base, self.work = self.base.take_rows(pulled), self.work.take_rows(pulled)
         remembered = (self.walk.moments or Moments()).at(
             self.work.space, self.options.inner.moments, pulled.ids
         )
         for name, point in remembered.points.items():
             self.moments.points[name] = self.moments.points[name].take_rows(point)
-        self._bind()
+        last = {t: self._last(len(rows)) for t, rows in enumerate(self.work.ids)}
+        for t, rows in self.lazy.items():
+            last[t][positions(self.work.ids[t], before[t])[0]] = rows.last
+        self._bind(last)
 
     def _penalise(self) -> None:
-        """Add the gradient of λ · Σ‖row‖² over the rows that the batch touched (lazy tables: see `_row_gradient`)."""
-        eager = [t for t, lazy in enumerate(self.lazy) if not lazy]
-        for t, grad in zip(eager, self.grads[1:], strict=True):
-            touched = [places for places, _ in self.binding.held[t].touched]
+        """Add the gradient of λ · Σ‖row‖² over the rows that the batch touched (lazy tables do it themselves)."""
+        for t, grad in zip(self.eager, self.grads[1:], strict=True):
+            touched = self.binding.held[t].touched
             if touched:
                 places = touched[0] if len(touched) == 1 else torch.unique(torch.cat(touched))
                 rows = self.work.rows(t)
                 penalty = rows.index_select(0, places)
                 grad.view(rows.shape).index_add_(0, places, penalty, alpha=2 * self.options.embedding_l2)
-
-    def _step_rows(self, table: int) -> None:
-        """Step the rows of a lazy table that the batch touched: gather, one fused update, scatter."""
-        gathered = self._row_gradient(table)
-        if gathered is None:
-            return
-        places, rows, grad = gathered
-        if self.options.embedding_l2:
-            grad.add_(rows, alpha=2 * self.options.embedding_l2)
-        kept = [point.rows(table) for point in self.moments.points.values()]
-        states = [state.index_select(0, places) for state in kept]
-        self.options.inner.step([rows], [grad], [[state] for state in states], self.moments.step)
-        self.work.rows(table).index_copy_(0, places, rows)
-        for state, stepped in zip(kept, states, strict=True):
-            state.index_copy_(0, places, stepped)
-
-    def _row_gradient(self, table: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Positions, values and gradients of the rows that the batch touched, each row once."""
-        calls = [(p, rows) for p, rows in self.binding.held[table].touched if rows.grad is not None]
-        if len(calls) == 1:
-            places, rows = calls[0]
-            return places, rows.detach(), rows.grad  # type: ignore[return-value]
-        if not calls:
-            return None
-        for places, rows in calls:  # a lookup with max_norm has changed its rows
-            self.work.rows(table).index_copy_(0, places, rows.detach())
-        places, where = torch.unique(torch.cat([p for p, _ in calls]), return_inverse=True)
-        rows = self.work.rows(table).index_select(0, places)
-        grads = torch.cat([r.grad for _, r in calls if r.grad is not None])
-        return places, rows, torch.zeros_like(rows).index_add_(0, where, grads)

@@ -89,7 +89,7 @@ SPARSE = [
 
 
 @pytest.mark.parametrize("name", SPARSE)
-def test_lazy_adam_is_torchs_sparse_adam(name: str) -> None:
+def test_sparse_adam_is_torchs_sparse_adam(name: str) -> None:
     """Tables under `SparseAdam`, the rest under `Adam`; eps so small that its place in the formula does not matter."""
     module, eps = make(name).double(), 1e-30
     for part in module.modules():
@@ -105,7 +105,7 @@ def test_lazy_adam_is_torchs_sparse_adam(name: str) -> None:
             torch.optim.SparseAdam(of_rows, lr=0.01, eps=eps), torch.optim.Adam(others, lr=0.01, eps=eps)
         )
 
-    options = WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01, eps=eps), rows="lazy")
+    options = WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01, eps=eps), rows="sparse")
     expected, _ = replay.plain_walk(module, DATA, options, Walk(None, LEGS, seed=9), both)  # type: ignore[arg-type]
     _compare(walked(module, options)[0], expected, 1e-12)
 

@@ -1,0 +1,108 @@
+"""A table of a walk whose rows are stepped when a batch touches them, and only then."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mamdr.engine.inner import Inner
+
+_CHUNK = 1 << 16
+"""Rows settled at once, so that what is held beside the table stays small."""
+
+
+class LazyRows:
+    """Steps the rows of a batch, and makes up for the steps that a row missed when it is next needed.
+
+    A step costs the rows of its batch, however many rows the walk has, and comes to the same as stepping all of them
+    (see `engine.idle`).
+
+    Args:
+        rows: the table's rows in the walk's point, [n, d], changed in place.
+        moments: the inner optimizer's moments of these rows, each [n, d], changed in place.
+        inner: the inner optimizer.
+        step: the last step made.
+        last: [n], the step that each row and its moments belong to.
+        rest: let rows rest between the batches that touch them (`rows="sparse"`).
+        penalty: λ of λ · Σ‖row‖² over the rows that a batch touches.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        moments: list[Tensor],
+        inner: Inner,
+        step: int,
+        last: Tensor,
+        *,
+        rest: bool,
+        penalty: float,
+    ) -> None:
+        self.rows, self.moments, self.inner, self.step_made = rows, moments, inner, step
+        self.rest = rest or not moments
+        self.penalty = penalty
+        self.last = last
+        self.calls: list[tuple[Tensor, Tensor, list[Tensor]]] = []
+
+    def gather(self, places: Tensor) -> Tensor:
+        """The rows at these places (distinct), as they are now; with gradients on, a leaf that `step` will step."""
+        if not torch.is_grad_enabled():
+            return self._gather(places)[0]
+        for (
+            call
+        ) in self.calls:  # a second lookup in one forward pass must see what the first one changed (max_norm)
+            self._write(call[0], call[1].detach(), call[2], self.step_made)
+        rows, moments = self._gather(places)
+        rows.requires_grad_()
+        self.calls.append((places, rows, moments))
+        return rows
+
+    def step(self, count: int) -> None:
+        """Make step number `count` with the gradients of the rows gathered since the last one."""
+        calls = [call for call in self.calls if call[1].grad is not None]
+        if calls:
+            places, rows, moments, grad = self._joined(calls)
+            if self.penalty:
+                grad.add_(rows, alpha=2 * self.penalty)
+            self.inner.step([rows], [grad], [[moment] for moment in moments], count)
+            self._write(places, rows, moments, count)
+        self.calls.clear()
+        self.step_made = count
+
+    def settle(self) -> None:
+        """Bring every row to the step made last."""
+        if self.rest:
+            return
+        for start in range(0, len(self.rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            moments = [moment[part] for moment in self.moments]
+            self.inner.coast(self.rows[part], moments, self.last[part], self.step_made)
+        self.last.fill_(self.step_made)
+
+    def _gather(self, places: Tensor) -> tuple[Tensor, list[Tensor]]:
+        rows = self.rows.index_select(0, places)
+        moments = [moment.index_select(0, places) for moment in self.moments]
+        if not self.rest:
+            self.inner.coast(rows, moments, self.last.index_select(0, places), self.step_made)
+        return rows, moments
+
+    def _joined(
+        self, calls: list[tuple[Tensor, Tensor, list[Tensor]]]
+    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+        """Places, values, moments and gradients of the rows gathered, each row once."""
+        if len(calls) == 1:
+            places, rows, moments = calls[0]
+            assert rows.grad is not None
+            return places, rows.detach(), moments, rows.grad
+        for places, rows, moments in calls:
+            self._write(places, rows.detach(), moments, self.step_made)
+        distinct, where = torch.unique(torch.cat([places for places, _, _ in calls]), return_inverse=True)
+        joined, moments = self._gather(distinct)
+        grads = torch.cat([rows.grad for _, rows, _ in calls if rows.grad is not None])
+        return distinct, joined, moments, torch.zeros_like(joined).index_add_(0, where, grads)
+
+    def _write(self, places: Tensor, rows: Tensor, moments: list[Tensor], step: int) -> None:
+        self.rows.index_copy_(0, places, rows)
+        for moment, stepped in zip(self.moments, moments, strict=True):
+            moment.index_copy_(0, places, stepped)
+        self.last.index_fill_(0, places, step)
