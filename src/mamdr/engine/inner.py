@@ -1,7 +1,7 @@
 """Inner optimizers: how a walk steps. Each acts in place on lists of flat or row tensors of equal shapes.
 
-The same formula serves the dense part, whole compact tables and single rows. What an optimizer does to a row without a
-gradient (`coast`) can be made up for later, so that stepping only the rows of a batch comes to the same as stepping all.
+The same formula serves the dense part, whole compact tables and single rows. What an optimizer does to a row without
+a gradient (`coast`) can be made up for later, so that stepping a batch's rows comes to the same as stepping all.
 """
 
 from __future__ import annotations
