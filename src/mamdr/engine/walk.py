@@ -199,8 +199,9 @@ class _Walked:
         for name, point in remembered.points.items():
             self.moments.points[name] = self.moments.points[name].take_rows(point)
         last = {t: self._last(len(rows)) for t, rows in enumerate(self.work.ids)}
-        for t, rows in self.lazy.items():
-            last[t][positions(self.work.ids[t], before[t])[0]] = rows.last
+        for t, known in last.items():  # a table that was eager so far has been stepped whole
+            made = self.lazy[t].last if t in self.lazy else self.moments.step
+            known[positions(self.work.ids[t], before[t])[0]] = made
         self._bind(last)
 
     def _penalise(self) -> None:

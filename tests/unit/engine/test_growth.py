@@ -72,3 +72,13 @@ def test_growth_carries_the_moments_along() -> None:
     for name, point in two.points.items():
         known, all_of_it = parameters_of(one.points[name]), parameters_of(point)
         assert all(torch.equal(known[key], all_of_it[key]) for key in all_of_it)
+
+
+def test_a_table_that_grows_past_the_limit_is_lazy_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mamdr.engine.options.LAZY_ABOVE", 15)
+    found = parameters_of(_walk(Nothing, WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01), rows="auto")))
+    expected = parameters_of(
+        _walk(Everything, WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01), rows="dense"))
+    )
+    size = sum(float(value.norm()) for value in expected.values())
+    assert sum(float((found[name] - value).norm()) for name, value in expected.items()) < 0.005 * size

@@ -40,7 +40,9 @@ def test_coasting_is_the_loop_it_stands_for(eps: float, now: int) -> None:
     coast(rows, mean, square, lasts, now, 0.01, 0.9, 0.999, eps)
     for found, index in ((mean, 1), (square, 2)):
         torch.testing.assert_close(found, torch.stack([e[index] for e in expected]), rtol=1e-9, atol=1e-30)
-    torch.testing.assert_close(rows, torch.stack([e[0] for e in expected]), rtol=0, atol=1e-4 if eps == 1e-8 else 1e-9)
+    torch.testing.assert_close(
+        rows, torch.stack([e[0] for e in expected]), rtol=0, atol=1e-4 if eps == 1e-8 else 1e-9
+    )
 
 
 def test_rows_never_stepped_stay() -> None:

@@ -44,7 +44,7 @@ def test_coasting_is_adam_without_gradients(
     rule.coast(rows, moments, torch.full((6,), last), last + idle)
     torch.testing.assert_close(moments[0], want_mean, rtol=1e-9, atol=1e-15)
     torch.testing.assert_close(moments[1], want_square, rtol=1e-9, atol=1e-15)
-    torch.testing.assert_close(rows - value, want - value, rtol=0.01, atol=1e-12)
+    torch.testing.assert_close(rows - value, want - value, rtol=0.02 if eps > 1e-6 else 1e-4, atol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [inner.SGD(), inner.Adagrad()], ids=["sgd", "adagrad"])
