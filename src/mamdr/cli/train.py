@@ -47,7 +47,6 @@ def train(
         settings.walk,
         folder=out,
         recipe=settings.tables(),
-        data_folder=data,
         listeners=listeners,
     )
     trainer.fit(resume=resume)

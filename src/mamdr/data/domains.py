@@ -45,6 +45,7 @@ class Dataset:
         vocabularies: id column -> raw values; may be empty for data made in memory.
         seed, options: what the data was made with, kept in the manifest.
         facts: name -> one value a domain (such as "users", "items", "ctr_ratio"), kept in the manifest.
+        folder: where the data were loaded from; None for data made in memory. No part of the manifest.
 
     >>> rows = {"user_id": np.array([1, 2]), "item_id": np.array([3, 3]), "domain": np.array([1, 0]),
     ...         "label": np.array([1, 0])}
@@ -62,6 +63,7 @@ class Dataset:
     seed: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, list[Any]] = field(default_factory=dict)
+    folder: Path | None = None
 
     def split(self, name: str) -> DomainData:
         """A split by its name."""
@@ -131,6 +133,7 @@ class Dataset:
             seed=content["seed"],
             options=content["options"],
             facts=content["facts"],
+            folder=folder.resolve(),
         )
         data.__dict__["manifest"] = content  # the cached property: what was written, without hashing again
         return data

@@ -43,7 +43,6 @@ class Trainer:
         walk: the inner loop's settings.
         folder: where to keep checkpoints, events and the recipe; None keeps the best round in memory.
         recipe: what to write as `recipe.toml`.
-        data_folder: where the data were loaded from, noted in `run.json`.
         listeners: hear of events.
     """
 
@@ -57,14 +56,13 @@ class Trainer:
         *,
         folder: Path | None = None,
         recipe: Mapping[str, Any] | None = None,
-        data_folder: Path | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
         if options.device != "cpu" and options.jobs > 1:
             raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
         self.module = module.to(torch.device(options.device))
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
-        self.folder, self.recipe, self.data_folder = folder, dict(recipe or {}), data_folder
+        self.folder, self.recipe = folder, dict(recipe or {})
         self.listeners = list(listeners)
         self.space = trace(self.module, data.schema)
         self.stopping = EarlyStopping(options.patience or None)
@@ -197,7 +195,7 @@ class Trainer:
             "data": {
                 "name": self.data.name,
                 "fingerprint": self.data.fingerprint,
-                "folder": str(self.data_folder.resolve()) if self.data_folder else "",
+                "folder": str(self.data.folder or ""),
             },
             "settings": settings,
             "last_round": 0,
