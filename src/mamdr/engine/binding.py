@@ -132,7 +132,7 @@ class Binding:
         """The forward pre-hook of an embedding: ids to positions, and for a lazy table the weight of this call."""
         ids = args[0] if args else kwargs["input"]
         held = self.held[table]
-        places = torch.take(held.slots, ids.long())
+        places = held.slots.index_select(0, ids.reshape(-1).long()).view(ids.shape)
         if places.numel() and int(places.min()) < 0:
             raise RowMiss(table, torch.unique(ids[places < 0]))
         where = None if padding is None else int(held.slots[padding])

@@ -50,8 +50,9 @@ class Walker:
         session = self.session
         session.module.train()
         session.buffers.load(walk.buffers)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive(walk.seed, "torch"))
+        device = session.space.device
+        with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+            torch.manual_seed(derive(walk.seed, "torch"))
             walked = _Walked(session, walk)
             loss, samples = walked.run()
         displacement = walked.work
@@ -126,7 +127,7 @@ class _Walked:
 
     def run(self) -> tuple[float, int]:
         """Train over the legs; the summed loss and the number of samples."""
-        total, samples = torch.zeros((), dtype=torch.float64), 0
+        total, samples = torch.zeros((), dtype=torch.float64, device=self.work.space.device), 0
         for number, leg in enumerate(self.walk.legs):
             draw = generator(self.walk.seed, "batches", number)
             loss = None
