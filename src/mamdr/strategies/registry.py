@@ -68,7 +68,9 @@ def describe(strategy: Strategy) -> dict[str, Any]:
     """
     names = [name for name, make in STRATEGIES.items() if type(strategy) is make]
     if not names:
-        raise ConfigError(f"{strategy!r} has no name of its own", f"one of {', '.join(STRATEGIES)}", "Register it")
+        raise ConfigError(
+            f"{strategy!r} has no name of its own", f"one of {', '.join(STRATEGIES)}", "Register it"
+        )
     rule = getattr(strategy, "outer", None)
     values = {"name": names[0], **dataclasses.asdict(cast(Any, strategy))}
     if rule is not None:
