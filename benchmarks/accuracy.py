@@ -3,8 +3,8 @@
     mamdr data import interactions_6of13.parquet --user user --item item --domain category --out build/amazon-6of13
     python -m benchmarks.accuracy --data build/amazon-6of13 --out build/accuracy --seeds 3 --jobs 2
 
-Each cell is a run of its own, `OUT/METHOD-SEED`, trained by `mamdr train`; a cell that is finished is not trained again, one
-was stopped goes on. Validation chooses each round, and test is read once, here, at the end.
+Each cell is a run of its own, `OUT/METHOD-SEED`, trained by `mamdr train`; a cell that is finished is not trained
+again, one that was stopped goes on. Validation chooses each round, and test is read once, here, at the end.
 """
 
 from __future__ import annotations
