@@ -101,12 +101,19 @@ class Runs:
 
 @dataclass(frozen=True)
 class Case:
-    """A case to run beside others; `repeats` caps its own count (a slow baseline may be timed less often)."""
+    """A case to run beside others.
+
+    Attributes:
+        function, options: see Worker.
+        repeats: caps its own count (a slow baseline may be timed less often).
+        settle: calls before each timed one, which bring back what the others' turns have driven out of the caches.
+    """
 
     function: str
     options: Mapping[str, Any]
     python: str = sys.executable
     repeats: int | None = None
+    settle: int = 0
 
 
 def interleave(cases: Mapping[str, Case], repeats: int) -> dict[str, Runs]:
@@ -124,6 +131,8 @@ def interleave(cases: Mapping[str, Case], repeats: int) -> dict[str, Runs]:
         for repeat in range(repeats):
             for name, case in cases.items():
                 if case.repeats is None or repeat < case.repeats:
+                    for _ in range(case.settle):
+                        workers[name].run()
                     runs[name].answers.append(workers[name].run())
     finally:
         for worker in workers.values():

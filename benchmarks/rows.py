@@ -30,7 +30,7 @@ def measure(sizes: tuple[int, ...], repeats: int, rows: int) -> dict[str, Any]:
         for size in sizes:
             where = Path(folder) / str(size)
             ours.write(shapes.spread(size, rows=rows), where)
-            cases[f"ours {size}"] = Case("benchmarks.ours:prepare_steps", {"folder": str(where)})
+            cases[f"ours {size}"] = Case("benchmarks.ours:prepare_steps", {"folder": str(where)}, settle=1)
         for size in sizes:
             if size <= NAIVE_UP_TO:
                 options = {"folder": str(Path(folder) / str(size)), "steps": NAIVE_STEPS}
