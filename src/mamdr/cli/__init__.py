@@ -6,10 +6,12 @@ command, recipe or option that is wrong; 130 when interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mamdr import __version__
 from mamdr.cli.data import data_app
@@ -18,8 +20,24 @@ from mamdr.cli.report import report
 from mamdr.cli.train import train
 from mamdr.errors import MamdrError
 
+
+class _Commands(TyperGroup):
+    """Commands that end quietly when a person interrupts them, or when nobody reads their output any more."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("mamdr: interrupted; nothing half-written was left behind", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+
+
 app = typer.Typer(
     name="mamdr",
+    cls=_Commands,
     help="Multi-domain recommendation: train one model on many domains, and serve each with its own parameters.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,8 +74,3 @@ def main() -> None:
     except MamdrError as error:
         typer.echo(f"mamdr: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("mamdr: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone (| head)
-        sys.exit(0)

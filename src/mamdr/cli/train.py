@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,12 @@ def train(
         recipe=settings.tables(),
         listeners=listeners,
     )
-    trainer.fit(resume=resume)
+    try:
+        trainer.fit(resume=resume)
+    except KeyboardInterrupt:
+        again = ["mamdr", "train", str(recipe), "--data", str(data), "--out", str(out)]
+        again += [word for value in values or () for word in ("--set", value)]
+        typer.echo(f"mamdr: interrupted; go on with: {shlex.join([*again, '--resume'])}", err=True)
+        raise typer.Exit(130) from None
     if not quiet:
         typer.echo(f"Next: mamdr evaluate {out}", err=True)

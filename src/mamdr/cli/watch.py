@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from mamdr.training.events import Event
 
 
 class Watch:
-    """A listener that draws on stderr.
+    """A listener that draws on stderr: where that is no terminal, lines alone.
 
     The bar counts rows walked against those of the round before; the first round has nothing to compare with.
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -25,7 +26,8 @@ class Watch:
             TextColumn("{task.fields[speed]}"),
             TimeElapsedColumn(),
         )
-        self._bar = Progress(*columns, console=self.console, transient=True)
+        plain = not self.console.is_interactive
+        self._bar = Progress(*columns, console=self.console, transient=True, disable=plain)
         self._task = self._bar.add_task("", total=None, speed="")
         self._rounds, self._rows, self._begun = 0, 0, time.monotonic()
 
@@ -33,7 +35,7 @@ class Watch:
         if event["event"] == "start":
             self._rounds = event["rounds"]
             self.console.print(
-                f"[bold]{event['model']} · {event['strategy']}[/] on {event['data']['name']}, "
+                f"[bold]{event['model']} · {event['strategy']}[/] on {escape(event['data']['name'])}, "
                 f"{event['parameters']:,} parameters, seed {event['seed']}"
                 + (f", going on after round {event['round']}" if event["round"] else "")
             )
@@ -58,10 +60,11 @@ class Watch:
         self._bar.stop()
 
     def _line(self, event: Event) -> str:
-        val, best = event["val"], event["best_round"] == event["round"]
+        auc, best = event["val"]["mean_auc"], event["best_round"] == event["round"]
+        shown = "n/a" if auc is None else f"{auc:.4f}"
         loss = "" if event["train_loss"] is None else f"loss {event['train_loss']:.4f}  "
         return (
-            f"round {event['round']:>3}  {loss}val AUC {val['mean_auc']:.4f}  "
+            f"round {event['round']:>3}  {loss}val AUC {shown}  "
             f"{event['samples']:,} rows in {event['seconds']:.1f} s{'  [green]best[/]' if best else ''}"
         )
 

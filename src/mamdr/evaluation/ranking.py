@@ -65,7 +65,8 @@ def rank_methods(aucs: Mapping[str, Mapping[str, float | None]]) -> Ranking:
         )
     table = np.array([[aucs[method][name] for name in complete] for method in methods], np.float64)
     means = _ranks(table).mean(axis=1).tolist()
-    left_out = tuple(name for name in names if name not in set(complete))
+    counted = set(complete)
+    left_out = tuple(name for name in names if name not in counted)
     return Ranking(methods, dict(zip(methods, means, strict=True)), tuple(complete), left_out)
 
 
