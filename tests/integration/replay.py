@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
 from mamdr.engine import WalkOptions, inner, trace
+from mamdr.engine.matmul import Matmul
 from mamdr.parameters import LocalStore
 from mamdr.seeds import derive, generator
 from mamdr.strategies import DomainNegotiation, DomainRegularization, Leg, Problem, State, Walk
@@ -95,14 +96,17 @@ def plain_walk(
     start = learning.parameters_of(model)
     make = torch_optimizer(options.inner, fused=True) if make is None else make
     optimizer = make([p for p in model.parameters() if p.requires_grad])
+    matmul = Matmul()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(walk.seed, "torch"))
         for number in range(len(walk.legs)):
             for batch, labels in batches_of(data, walk, number, options.batch_size):
+                matmul.use(len(labels) == options.batch_size)  # the same library, for the same bits
                 optimizer.zero_grad()
                 dtype = next(iter(start.values())).dtype
                 learning.loss_of(model, batch, labels.to(dtype)).backward()
                 optimizer.step()
+    matmul.restore()
     return learning.add(learning.parameters_of(model), start, -1.0), model
 
 

@@ -1,15 +1,15 @@
 """Which library multiplies float32 matrices on this CPU.
 
-On AMD processors MKL runs at about half of what the core can do, and oneDNN does not. Torch hands float32 products to
-oneDNN when it may use a lower internal precision; on a processor without bfloat16 matrix units oneDNN does not lower
-anything, so the error stays that of float32 and the time halves. That is checked by multiplying, not assumed.
+On AMD processors MKL leaves a part of what the core can do unused (half of it on Zen 5, a twentieth on Zen 4), and
+oneDNN does not. Torch hands float32 products to oneDNN when it may use a lower internal precision; on a processor
+without bfloat16 matrix units oneDNN does not lower anything, so the error stays that of float32. That is checked by
+multiplying, not assumed. oneDNN compiles a kernel for each new shape (about 25 ms a network), so only batches of the full size go there.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -17,23 +17,28 @@ _TOLERANCE = 2e-6
 """Largest error, relative to the largest value, that still counts as float32 (bfloat16 gives about 2e-3)."""
 
 
-@contextmanager
-def fast_matmul() -> Iterator[None]:
-    """Use oneDNN for float32 products while inside, where it is exact to float32 and the processor is AMD's."""
-    backend = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backend.fp32_precision
-    if before not in ("none", "ieee") or not _wanted():
-        yield
-        return
-    backend.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        backend.fp32_precision = before
+class Matmul:
+    """Switches float32 products between torch's default and oneDNN; `restore` puts back what was set before."""
+
+    def __init__(self) -> None:
+        self._backend: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+        self._before: str = self._backend.fp32_precision
+        self._able = self._before in ("none", "ieee") and _wanted()
+        self._on = False
+
+    def use(self, fast: bool) -> None:
+        """oneDNN from now on, where it is wanted, or torch's default. Cost: nothing unless it changes."""
+        if self._able and fast != self._on:
+            self._backend.fp32_precision = "bf16" if fast else self._before
+            self._on = fast
+
+    def restore(self) -> None:
+        self.use(False)
 
 
 @functools.cache
 def _wanted() -> bool:
+    """Decided by the kind of processor alone, never by timing: the same machine must give the same bits."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available and _is_amd() and _keeps_float32()
 

@@ -40,7 +40,8 @@ class Predictor:
         self._load(store, self._known(domain))
         scores = []
         with torch.no_grad():
-            for batch, _ in self.data.batches([domain], _BATCH, None):
+            for batch, labels in self.data.batches([domain], _BATCH, None):
+                session.matmul.use(len(labels) == _BATCH)
                 batch = {name: column.to(session.space.device) for name, column in batch.items()}
                 scores.append(torch.sigmoid(self._forward(store, batch)).float().cpu())
         return torch.cat(scores) if scores else torch.empty(0)

@@ -11,7 +11,7 @@ from mamdr.engine.arena import Arena
 from mamdr.engine.binding import Binding
 from mamdr.engine.buffers import Buffers
 from mamdr.engine.look import Modes, modes, set_modes
-from mamdr.engine.matmul import fast_matmul
+from mamdr.engine.matmul import Matmul
 from mamdr.engine.options import WalkOptions
 from mamdr.engine.rows import Rows
 from mamdr.parameters import Space
@@ -36,21 +36,19 @@ class Session:
 
     def __enter__(self) -> Session:
         if any(table.columns is None for table in self.space.tables):
-            for domain in range(
-                len(self.data.schema.domains)
-            ):  # before binding: a bound module sees positions, not ids
+            # Before binding: a bound module sees positions, not ids.
+            for domain in range(len(self.data.schema.domains)):
                 self.rows.of(domain)
         self._modes, self.buffers = modes(self.module), Buffers(self.module)
         self.norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self._binding = Binding(self.module, self.space, packed_dropout=self.options.dropout == "packed")
-        self._matmul = fast_matmul()
-        self._matmul.__enter__()
+        self.matmul = Matmul()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._matmul.__exit__(kind, error, traceback)
+        self.matmul.restore()
         self.binding.release()
         self._binding = None
         self.buffers.restore()

@@ -157,6 +157,7 @@ class _Walked:
     def _step(self, batch: Batch, labels: Tensor) -> Tensor:
         # One row has no variance: batch normalisation goes by its running statistics for that batch.
         set_modes([(norm, len(labels) > 1) for norm in self.session.norms])
+        self.session.matmul.use(len(labels) == self.options.batch_size)
         loss = self._loss(batch, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.moments.step += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
-from mamdr.models.layers import logit, tower
+from mamdr.models.layers import affine, dense
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -35,15 +37,27 @@ class MLPConfig:
 class MLP(nn.Module):
     """Embeddings, fully connected layers, one logit (MAMDR, section V-B: "the simplest neural network model").
 
+    Args:
+        schema: the data's columns.
+        config: the settings.
+        frozen: by id column, vectors that are used as they are (see `Inputs`).
+
     Shapes: a batch of B rows to logits [B].
+    Cost: in a batch of one domain its embedding is multiplied once, not B times.
     """
 
-    def __init__(self, schema: Schema, config: MLPConfig) -> None:
+    def __init__(self, schema: Schema, config: MLPConfig, frozen: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.inputs = Inputs(schema, config.embedding, domain_embedding=config.domain_embedding)
-        self.layers = tower(self.inputs.width, config.hidden, config.dropout)
-        self.logit = logit(config.hidden[-1] if config.hidden else self.inputs.width)
+        self.inputs = Inputs(
+            schema, config.embedding, domain_embedding=config.domain_embedding, frozen=frozen
+        )
+        first, *others = [*config.hidden, 1]
+        self.first = dense(self.inputs.width, first)
+        layers: list[nn.Module] = []
+        for width, size in itertools.pairwise([first, *others]):
+            layers += [nn.ReLU(), nn.Dropout(config.dropout), dense(width, size)]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.logit(self.layers(self.inputs(batch)))
+        logits: Tensor = self.layers(affine(self.first, *self.inputs.split(batch)))
         return logits.squeeze(1)

@@ -12,7 +12,6 @@ from tests.unit.engine.zoo import ZOO, make
 from torch import nn
 
 from mamdr.engine import Predictor, Walker, WalkOptions, inner, trace
-from mamdr.engine.matmul import fast_matmul
 from mamdr.parameters import LocalStore
 from mamdr.strategies import Outcome, Walk
 from mamdr.testing import TwoTables, parameters_of, tiny_market
@@ -36,8 +35,7 @@ def plain(module: nn.Module, options: WalkOptions) -> tuple[Params, nn.Module]:
     for part in module.modules():
         if isinstance(part, (nn.Embedding, nn.EmbeddingBag)):
             part.sparse = False  # torch's dense optimizers take no sparse gradients
-    with fast_matmul():
-        return replay.plain_walk(module, DATA, options, Walk(None, LEGS, seed=9))  # type: ignore[arg-type]
+    return replay.plain_walk(module, DATA, options, Walk(None, LEGS, seed=9))  # type: ignore[arg-type]
 
 
 def _compare(found: Params, expected: Params, tolerance: float) -> None:
@@ -179,7 +177,7 @@ def test_touched_rows_are_penalised_alone() -> None:
 @EACH
 def test_predictions_are_those_of_the_plain_module(name: str) -> None:
     module = make(name)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), fast_matmul():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         batch, _ = next(iter(DATA.test.batches([1], 100, None)))
         expected = torch.sigmoid(copy.deepcopy(module).eval()(batch))
     with at_work(copy.deepcopy(module), DATA) as (session, _):
