@@ -31,6 +31,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "strategy.num_helpers=2",
         "strategy.helper_steps=200",
         "strategy.own_steps=200",
+        "strategy.specific_lr=0.03",
     ),
 }
 """For each method, what differs from recipes/mlp-METHOD.toml."""

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks import models
 from benchmarks.naive import BATCH, LR
-from benchmarks.shapes import Table
-from mamdr.data.domains import Dataset
+from benchmarks.shapes import WIDTH, Table
+from mamdr.data.domains import Dataset, Schema
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, inner, trace
+from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.parameters import LocalStore
 from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Problem, State, Strategy
 
@@ -31,6 +33,21 @@ def write(table: Table, folder: Path) -> None:
     data.save(folder / "dataset", overwrite=True)
 
 
+def model(table: Table, schema: Schema, dropout: float, trainable: bool | None) -> MLP:
+    """The library's own MLP with the weights of models.build: the same function, multiplied in parts."""
+    plain = models.build(table, dropout, trainable)
+    tables = {"user_id": plain.user, "item_id": plain.item}
+    frozen = {name: part.weight.detach() for name, part in tables.items() if not part.weight.requires_grad}
+    ours = MLP(schema, MLPConfig(embedding=WIDTH, hidden=models.HIDDEN, dropout=dropout), frozen)
+    linear = [part for part in plain.layers if isinstance(part, nn.Linear)]
+    rows = [tables[name] for name in ours.inputs.columns] + [plain.domain]
+    pairs = [*zip(ours.inputs.tables, rows, strict=True), (ours.first, linear[0])]
+    pairs += zip([part for part in ours.layers if isinstance(part, nn.Linear)], linear[1:], strict=True)
+    for mine, theirs in pairs:
+        mine.load_state_dict(theirs.state_dict())
+    return ours
+
+
 class Ours:
     """A strategy at work on a written table, round after round."""
 
@@ -41,7 +58,7 @@ class Ours:
         data = Dataset.load(Path(folder) / "dataset")
         counts = np.load(Path(folder) / "counts.npy")
         self.strategy, self.folder = strategy, Path(folder)
-        self.model = models.build(_without_rows(folder, counts, data), dropout, trainable)
+        self.model = model(_without_rows(folder, counts, data), data.schema, dropout, trainable)
         self.space = trace(self.model, data.schema)
         options = WalkOptions(batch_size=BATCH, inner=inner.Adam(lr=LR))
         self.session = Session(self.model, self.space, data, options)

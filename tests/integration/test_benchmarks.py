@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import bounds, models, naive, shapes
+from benchmarks import bounds, models, naive, ours, shapes
 from tests.oracles import learning
+
+from mamdr.data.domains import Dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,3 +101,16 @@ def test_naive_baseline_is_mamdr_as_the_oracle_has_it() -> None:
     assert baseline.samples == len(table) + sum(
         table.sizes[j] + table.sizes[i] for i, h in enumerate(helpers) for j in h
     )
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
+    """The same logits from the same weights, in a batch of one domain and in a mixed one."""
+    table = shapes.taobao(scale=0.01)
+    ours.write(table, tmp_path)
+    data = Dataset.load(tmp_path / "dataset")
+    plain = models.build(table, 0.5, trainable).eval()
+    mine = ours.model(table, data.schema, 0.5, trainable).eval()
+    for domains in ([3], [0, 1, 2]):
+        for batch, _ in data.train.batches(domains, 64, None):
+            torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
