@@ -39,9 +39,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     """The entry `name` of a table of names; a typo is an error that suggests the nearest."""
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise ConfigError(
-            f"unknown {what} {name!r}", f"one of {', '.join(sorted(table))}", nearest(name, table)
+            f"unknown {what} {name!r}", f"one of {', '.join(sorted(table))}", nearest(str(name), table)
         )
     return table[name]
 
@@ -62,7 +62,7 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
         if key not in known:
             raise ConfigError(f"unknown key {where}.{key}", f"one of {', '.join(known)}", nearest(key, known))
     try:
-        return cls(**values)
+        made = cls(**values)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join([where, *(str(part) for part in first["loc"])])
@@ -70,3 +70,10 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
         raise ConfigError(
             f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option"
         ) from error
+    for (
+        key,
+        value,
+    ) in values.items():  # pydantic takes true and "3" for numbers: more likely a slip than meant
+        if isinstance(value, (bool, str)) and not isinstance(getattr(made, key), type(value)):
+            raise ConfigError(f"{where}.{key} = {value!r}", "a number", "Correct the recipe or the option")
+    return made

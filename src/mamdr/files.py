@@ -1,7 +1,8 @@
 """Files and folders that are either there whole or not there at all.
 
 Both context managers write beside the target under a name that starts with a dot, flush to disk, and rename. A
-process that is killed in between leaves the old content (or none) and a dot-file that nothing ever reads.
+process that is killed in between leaves the old content (or none) and a dot-file that nothing ever reads, until
+`sweep` removes it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from mamdr.errors import DataError, MamdrError
 
 def _beside(target: Path) -> Path:
     return target.parent / f".{target.name}.{uuid.uuid4().hex[:12]}.part"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; nobody may be writing there."""
+    for left in Path(folder).glob(".*.part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
