@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mamdr.cli.progress import progress_bar
 from mamdr.files import write_json
 from mamdr.training import Run
 
@@ -30,7 +31,8 @@ def evaluate(
     Example: mamdr evaluate runs/mamdr --json
     """
     opened = Run.open(run, data=data)
-    result = opened.summary(split)
+    with progress_bar() as progress:
+        result = opened.summary(split, progress)
     write_json(run / f"metrics-{split}.json", result)
     if as_json:
         typer.echo(json.dumps(result))

@@ -1,8 +1,8 @@
 """A state on disk: whole, checked, written atomically.
 
-A checkpoint is a folder: `meta.json` (what is in it, with a hash of every other file) and `state.safetensors` (every
-tensor). Points are stored as `NAME/flat` and `NAME/ids/TABLE`, many domains' specific parts one after another in one
-tensor each, so that ten thousands of domains are four tensors and not forty thousand.
+A checkpoint is a folder: `meta.json` (what is in it, with a hash of itself and of the other file) and
+`state.safetensors` (every tensor). Points are stored as `NAME/flat` and `NAME/ids/TABLE`, many domains' specific parts
+one after another in one tensor each, so that ten thousands of domains are four tensors and not forty thousand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mamdr.files import atomic_folder, write_json
 from mamdr.parameters import LocalStore, Moments, Point, Space
 from mamdr.strategies import State
 
-FORMAT = 1
+FORMAT = 2
 _META, _TENSORS = "meta.json", "state.safetensors"
 
 
@@ -45,7 +45,6 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
             tensors |= _points_out(f"moments/{purpose}/{name}", [point], state.space)
     tensors |= {f"buffers/{name}": value for name, value in state.buffers.items()}
     meta = {
-        "format": FORMAT,
         "round": state.round,
         "seed": state.seed,
         "samples": state.samples,
@@ -57,10 +56,11 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "extra": dict(extra),
     }
     with atomic_folder(folder, overwrite=True, error=CheckpointError) as part:
-        save_file(
+        _write(
             {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / _TENSORS
         )
-        write_json(part / _META, {**meta, "sha256": _hash(part / _TENSORS)})
+        meta["tensors"] = _hash(part / _TENSORS)
+        write_json(part / _META, {"format": FORMAT, "sha256": _digest(meta), "content": meta})
 
 
 def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
@@ -76,15 +76,11 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
     meta = read_meta(folder)
     path = folder / _TENSORS
     try:
-        if _hash(path) != meta["sha256"]:
-            raise CheckpointError(
-                f"{path} is damaged", "the bytes that were saved", "Go on from another checkpoint"
-            )
+        if _hash(path) != meta["tensors"]:
+            raise _damaged(path, "its checksum is not the one in meta.json")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"cannot read {path}: {error}", "a checkpoint's tensors", "Train anew"
-        ) from error
+        raise _damaged(path, str(error)) from error
     if meta["space"] != _describe(space):
         raise CheckpointError(
             f"the checkpoint in {folder} holds other parameters than the module's",
@@ -108,20 +104,23 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """A checkpoint's `meta.json`, checked for its format."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / _META).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    """The content of a checkpoint's `meta.json`, checked for its format and against its own checksum."""
+    path = folder / _META
+    if not path.is_file():
         raise CheckpointError(
-            f"no readable checkpoint at {folder}",
-            "a folder with meta.json and state.safetensors",
-            "Train first",
-        ) from error
-    if meta.get("format") != FORMAT:
-        raise CheckpointError(
-            f"checkpoint format {meta.get('format')} in {folder}", f"format {FORMAT}", "Train anew"
+            f"no checkpoint at {folder}", "a folder with meta.json and state.safetensors", "Train anew"
         )
-    return meta
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        found, stated = written["format"], written["sha256"]
+        content: dict[str, Any] = written["content"] if found == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "no JSON with format, sha256 and content") from error
+    if found != FORMAT:
+        raise CheckpointError(f"checkpoint format {found} in {folder}", f"format {FORMAT}", "Train anew")
+    if stated != _digest(content):
+        raise _damaged(path, "its checksum does not agree with its content")
+    return content
 
 
 def _points_out(prefix: str, points: list[Point], space: Space) -> dict[str, Tensor]:
@@ -154,6 +153,26 @@ def _points_in(prefix: str, tensors: Mapping[str, Tensor], space: Space) -> list
 def _describe(space: Space) -> list[list[Any]]:
     dense = [[part.name, *part.shape] for part in space.dense]
     return [*dense, *([table.name, table.rows, table.dim] for table in space.tables)]
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # how safetensors says that the disk is full
+        raise OSError(str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged ({why})",
+        "the bytes that were saved",
+        "Restore the file or train into a new folder",
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hash(path: Path) -> str:

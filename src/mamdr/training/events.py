@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,8 @@ class JsonLines:
     def hear(self, event: Event) -> None:
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(_line(event))
+            file.flush()
+            os.fsync(file.fileno())  # before the checkpoint that follows counts
 
     def walked(self, rows: int) -> None:
         return None
@@ -87,7 +90,7 @@ class TensorBoard:
         if event["event"] != "round":
             return
         if self._writer is None:  # not before there is something to write: the run's folder is checked first
-            self._writer = SummaryWriter(str(self.folder))
+            self._writer = SummaryWriter(str(self.folder), purge_step=event["round"])  # a killed round's go
         for name, loss in event["losses"].items():
             self._writer.add_scalar(f"train_loss/{name}", loss, event["round"])
         for name in ("mean_auc", "weighted_auc", "pooled_auc", "log_loss"):
@@ -116,23 +119,24 @@ def read_events(path: Path) -> list[Event]:
     """The events of a file, oldest first; a last line that was cut short by a kill is left out.
 
     Raises:
-        CheckpointError: another line is not JSON.
+        CheckpointError: another line is not an event.
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    events = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise CheckpointError(
-                    f"line {number} of {path} is not JSON",
-                    "one JSON object a line",
-                    "Restore the file or train anew",
-                ) from error
-    return events
+    *lines, _ = path.read_bytes().split(b"\n")
+    return [_event(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _event(path: Path, number: int, line: bytes) -> Event:
+    try:
+        event: Event = json.loads(line)
+        if not isinstance(event["event"], str):
+            raise TypeError
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"line {number} of {path} is no event", "one JSON object a line", "Restore the file or train anew"
+        ) from error
+    return event
 
 
 def _line(event: Event) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mamdr import strategies
+from mamdr import models, strategies
 from mamdr.config import component, lookup, nearest, parse
 from mamdr.data.domains import Dataset
 from mamdr.engine import WalkOptions, inner
@@ -40,7 +40,7 @@ class Recipe:
     """What to train and how, checked.
 
     Args:
-        model: name and settings, as `models.build` takes them.
+        model: name and every setting, as `models.build` takes them.
         strategy: the strategy.
         walk: settings of the inner loop.
         train: settings of the outer loop.
@@ -92,15 +92,22 @@ class Recipe:
                     f"the recipe has no {table}.name", "a name", f'Add name = "..." under [{table}]'
                 )
         strategy = dict(values["strategy"])
-        rule = dict(values.get("inner", {}))
-        optimizer = parse(lookup(inner.RULES, rule.pop("name", "adam"), "inner optimizer"), rule, "inner")
         return cls(
-            dict(values["model"]),
+            _model(values["model"]),
             strategies.build(strategy.pop("name"), strategy),
-            parse(WalkOptions, {**values.get("walk", {}), "inner": optimizer}, "walk"),
+            cls.walk_of(values),
             parse(TrainOptions, values.get("train", {}), "train"),
             parse(_DataWanted, values.get("data", {}), "data").name,
         )
+
+    @staticmethod
+    def walk_of(values: Mapping[str, Any]) -> WalkOptions:
+        """The settings of the inner loop in a recipe's tables."""
+        rule, walk = dict(values.get("inner", {})), values.get("walk", {})
+        if "inner" in walk:
+            raise ConfigError("unknown key walk.inner", "a table [inner]", "Name the optimizer under [inner]")
+        optimizer = parse(lookup(inner.RULES, rule.pop("name", "adam"), "inner optimizer"), rule, "inner")
+        return parse(WalkOptions, {**walk, "inner": optimizer}, "walk")
 
     def tables(self) -> dict[str, Any]:
         """The recipe with every value spelt out, as `parse` takes it."""
@@ -123,6 +130,16 @@ class Recipe:
                 f"a folder built as {self.data!r}",
                 "Give the right folder with --data, or --set data.name=",
             )
+
+
+def _model(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's table, checked and spelt out; that of a module of the user's own as it is."""
+    settings = dict(table)
+    name = settings.pop("name")
+    if name == "custom":
+        return dict(table)
+    config, _ = lookup(models.MODELS, name, "model")
+    return {"name": name, **_plain(parse(config, settings, "model"))}
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -1,18 +1,9 @@
-"""A run: what was trained, in memory or in its folder.
-
-RUN/recipe.toml        every setting, spelt out
-RUN/run.json           which data, how far, which round was best
-RUN/events.jsonl       one line an event
-RUN/checkpoints/       the last round and the best one
-RUN/metrics-SPLIT.json what `mamdr evaluate` found
-"""
+"""A run: what was trained, in memory or in its folder (see `training.folder`)."""
 
 from __future__ import annotations
 
 import copy
-import json
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from mamdr import models
+from mamdr.config import nearest
 from mamdr.data.domains import Batch, Dataset
 from mamdr.engine import Session, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError
 from mamdr.evaluation.metrics import Metrics
-from mamdr.files import write_json
 from mamdr.parameters import Space
 from mamdr.strategies import State, Strategy
 from mamdr.training import checkpoint
 from mamdr.training.events import Event, read_events
+from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
 from mamdr.training.recipe import Recipe
-from mamdr.training.scoring import Scores, measure, predict
-
-FORMAT = 1
+from mamdr.training.scoring import Progress, Scores, measure, predict
 
 
 @dataclass
@@ -41,7 +31,7 @@ class Run:
     """A trained model: module, strategy and state, with the data they belong to.
 
     Args:
-        module: the module; its own weights are the shared ones.
+        module: the module; its own weights become the shared ones.
         space: its parameters, sorted.
         strategy: knows which parameters serve a domain.
         state: the best round's.
@@ -59,6 +49,10 @@ class Run:
     walk: WalkOptions = field(default_factory=WalkOptions)
     info: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        shared = self.state.shared
+        _fill(self.module, self.space, shared.dense, shared.tables, self.state.buffers)
 
     @classmethod
     def open(
@@ -79,6 +73,7 @@ class Run:
 
         Raises:
             CheckpointError: no run there, nothing trained yet, damaged, or other data than it was trained on.
+            ConfigError: the run's module or strategy is of the user's own, and was not given.
         """
         folder = Path(folder)
         info = read_info(folder)
@@ -86,17 +81,16 @@ class Run:
             raise CheckpointError(
                 f"{folder} has no finished round", "a trained run", "Go on with mamdr train --resume"
             )
-        if not isinstance(data, Dataset):
-            data = Dataset.load(Path(data or info["data"]["folder"]))
-        check_fingerprint(folder, info, data)
+        data = find_data(folder, info, data)
         tables = read_recipe(folder)
+        check_settings(folder, info, tables)
         if module is None:
-            module = build_model(tables["model"], data, info["seed"])
+            module = build_model(tables.get("model", {"name": "custom"}), data, info["seed"])
         if strategy is None:
-            strategy = Recipe.parse(tables).strategy
+            strategy = _build_strategy(tables)
         space = trace(module, data.schema)
         state, _ = checkpoint.load(checkpoint_folder(folder, info["best_round"]), space)
-        return cls(module, space, strategy, state, data, WalkOptions(), info, folder)
+        return cls(module, space, strategy, state, data, Recipe.walk_of(tables), info, folder)
 
     @property
     def name(self) -> str:
@@ -112,41 +106,52 @@ class Run:
         with self._session() as session:
             yield from predict(session, self.strategy, self.state, split)
 
-    def evaluate(self, split: str = "test") -> Metrics:
+    def evaluate(self, split: str = "test", progress: Progress | None = None) -> Metrics:
         """All figures on a split: AUC for each domain, their means, log loss, calibration, user-GAUC."""
         with self._session() as session:
-            return measure(session, self.strategy, self.state, split, users=True)
+            return measure(session, self.strategy, self.state, split, users=True, progress=progress)
 
-    def summary(self, split: str = "test") -> dict[str, Any]:
+    def summary(self, split: str = "test", progress: Progress | None = None) -> dict[str, Any]:
         """What `mamdr evaluate` prints: the figures, and what they are figures of."""
         names = ("model", "strategy", "seed", "finetuned")
         about = {name: self.info[name] for name in names} | {"run": self.name, "round": self.state.round}
-        return {**about, "split": split, "data": self.data.name, **self.evaluate(split).to_json()}
+        figures = self.evaluate(split, progress).to_json()
+        return {**about, "split": split, "data": self.data.name, **figures}
 
     def module_for(self, domain: int | str) -> nn.Module:
         """A copy of the module with the parameters that serve a domain, to use as any module.
 
+        Raises:
+            ConfigError: no domain has this name or number.
+
         Cost: a copy of every table; for many domains or large tables score through `predict`.
         """
-        index = self.data.schema.domains.index(domain) if isinstance(domain, str) else domain
-        point = self.strategy.params_for(self.state, index).pull(self.space.all_ids())
+        point = self.strategy.params_for(self.state, self._domain(domain)).pull(self.space.all_ids())
         module = copy.deepcopy(self.module)
-        parameters = dict(module.named_parameters())
-        with torch.no_grad():
-            for number, part in enumerate(self.space.dense):
-                parameters[part.name].copy_(point.parameter(number))
-            for number, table in enumerate(self.space.tables):
-                parameters[table.name].copy_(point.rows(number))
-            for name, buffer in module.named_buffers():
-                if name in self.state.buffers:
-                    buffer.copy_(self.state.buffers[name])
+        tables = [point.rows(number) for number in range(len(self.space.tables))]
+        _fill(module, self.space, point.dense, tables, self.state.buffers)
         return module.eval()
 
     def score(self, domain: int | str, batch: Batch) -> Tensor:
-        """Click probabilities [B] of a batch's rows in a domain."""
-        module = self.module_for(domain)
+        """Click probabilities [B] of a batch's rows in a domain; the column "domain" need not be given."""
+        number, rows = self._domain(domain), len(next(iter(batch.values())))
+        batch = {"domain": torch.full((rows,), number), **batch}
         with torch.no_grad():
-            return torch.sigmoid(module(batch))
+            return torch.sigmoid(self.module_for(number)(batch))
+
+    def _domain(self, domain: int | str) -> int:
+        names = self.data.schema.domains
+        if isinstance(domain, str):
+            if domain not in names:
+                raise ConfigError(
+                    f"no domain is named {domain!r}", "one of the data's", nearest(domain, names)
+                )
+            return names.index(domain)
+        if not 0 <= domain < len(names):
+            raise ConfigError(
+                f"domain {domain}", f"a number from 0 to {len(names) - 1}", "Correct the number"
+            )
+        return domain
 
     def _session(self) -> Session:
         return Session(self.module, self.space, self.data, self.walk)
@@ -165,44 +170,29 @@ def build_model(table: dict[str, Any], data: Dataset, seed: int) -> nn.Module:
     return models.build(name, data.schema, settings, seed=seed)
 
 
-def checkpoint_folder(folder: Path, round: int) -> Path:
-    return folder / "checkpoints" / f"round-{round:05d}"
-
-
-def read_info(folder: Path) -> dict[str, Any]:
-    """A run's `run.json`."""
-    try:
-        info: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"no run at {folder}", "a folder that mamdr train wrote", "Check the path"
-        ) from error
-    if info.get("format") != FORMAT:
-        raise CheckpointError(
-            f"run format {info.get('format')} in {folder}", f"format {FORMAT}", "Train anew"
+def _build_strategy(tables: dict[str, Any]) -> Strategy:
+    """The strategy of a run's recipe."""
+    table = tables.get("strategy", {"name": "custom"})
+    if table.get("name") == "custom":
+        raise ConfigError(
+            f"the run's strategy is one of your own ({table.get('of', '?')})",
+            "that strategy",
+            "Open the run in Python: mamdr.Run.open(folder, strategy=...)",
         )
-    return info
+    return Recipe.parse(tables).strategy
 
 
-def read_recipe(folder: Path) -> dict[str, Any]:
-    """A run's `recipe.toml`."""
-    try:
-        return tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CheckpointError(
-            f"no readable recipe.toml in {folder}", "the run's recipe", "Train anew"
-        ) from error
-
-
-def write_info(folder: Path, info: dict[str, Any]) -> None:
-    write_json(folder / "run.json", info)
-
-
-def check_fingerprint(folder: Path, info: dict[str, Any], data: Dataset) -> None:
-    """Raise CheckpointError when the data are not those that the run was trained on."""
-    if info["data"]["fingerprint"] != data.fingerprint:
-        raise CheckpointError(
-            f"the data {data.name!r} are not those that {folder} was trained on ({info['data']['name']!r})",
-            f"fingerprint {info['data']['fingerprint'][:12]}, found {data.fingerprint[:12]}",
-            "Give the right folder with --data, or train into a new folder",
-        )
+def _fill(
+    module: nn.Module, space: Space, dense: Tensor, tables: Sequence[Tensor], buffers: dict[str, Tensor]
+) -> None:
+    """Set a module's weights and buffers."""
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for part in space.dense:
+            values = dense[part.offset : part.offset + part.size]
+            parameters[part.name].copy_(values.view(part.shape))
+        for table, rows in zip(space.tables, tables, strict=True):
+            parameters[table.name].copy_(rows)
+        for name, buffer in module.named_buffers():
+            if name in buffers:
+                buffer.copy_(buffers[name])

@@ -10,25 +10,33 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 import torch
 from torch import nn
 
 import mamdr
 from mamdr.data.domains import Dataset
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
-from mamdr.errors import CheckpointError, ConfigError, DataError
-from mamdr.evaluation.metrics import Metrics
-from mamdr.files import atomic_file
+from mamdr.errors import CheckpointError, ConfigError
+from mamdr.files import sweep
 from mamdr.parameters import LocalStore
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk
 from mamdr.strategies import Run as RunWalks
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
+from mamdr.training.folder import (
+    FORMAT,
+    check_fingerprint,
+    check_settings,
+    checkpoint_folder,
+    read_info,
+    settings_of,
+    write_info,
+    write_recipe,
+)
 from mamdr.training.options import TrainOptions
-from mamdr.training.run import FORMAT, Run, check_fingerprint, checkpoint_folder, read_info, write_info
-from mamdr.training.scoring import measure
+from mamdr.training.run import Run
+from mamdr.training.scoring import check_data, measure, watched
 from mamdr.training.stopping import EarlyStopping
 
 
@@ -60,7 +68,7 @@ class Trainer:
     ) -> None:
         if options.device != "cpu" and options.jobs > 1:
             raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
-        self.module = module.to(torch.device(options.device))
+        self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
         self.listeners = list(listeners)
@@ -78,8 +86,7 @@ class Trainer:
             TrainingError: training cannot go on.
             DataError: no training rows, or no validation domain with both classes.
         """
-        if not len(self.data.train):
-            raise DataError("no training rows", "rows in the train split", "Build the data set anew")
+        check_data(self.data, self.options.monitor)
         state, info = self._begin(resume)
         events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
         listeners = Listeners([*events, *self.listeners])
@@ -114,8 +121,8 @@ class Trainer:
             state.round += 1
             trained = time.perf_counter()
             metrics = measure(session, self.strategy, state, "val")
-            done = self.stopping.update(state.round, self._watched(metrics))
-            self._keep(state, info, done)
+            done = self.stopping.update(state.round, watched(metrics, self.options.monitor))
+            self._save(state)
             listeners.hear(
                 "round",
                 round=state.round,
@@ -127,6 +134,7 @@ class Trainer:
                 val=metrics.to_json(),
                 best_round=self.stopping.best_round,
             )
+            self._commit(state, info, done)
         reason = "validation" if done else "rounds"
         info |= {"status": "finished", "stopped_by": reason}
         if self.folder:
@@ -148,40 +156,40 @@ class Trainer:
                     f"{self.folder} already holds a run", "a new folder", "Add --resume to go on with it"
                 )
             return self._resume(fresh)
-        if self.folder.exists() and any(
-            path for path in self.folder.iterdir() if not path.name.startswith(".")
-        ):
+        self._check_folder(resume)
+        info = self._info()
+        write_recipe(self.folder, self.recipe)
+        write_info(self.folder, info)
+        return fresh, info
+
+    def _check_folder(self, resume: bool) -> None:
+        """A folder without `run.json` must be empty, or nearly so when the run was killed before it was written."""
+        assert self.folder is not None
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder} is a file", "a new folder", "Choose another")
+        mine = {"recipe.toml"} if resume else set()
+        if any(path.name not in mine and not path.name.startswith(".") for path in self.folder.iterdir()):
             raise CheckpointError(
                 f"{self.folder} is not empty and holds no run", "a new folder", "Choose another"
             )
-        info = self._info()
-        with atomic_file(self.folder / "recipe.toml") as part:
-            part.write_bytes(tomli_w.dumps(self.recipe).encode())
-        write_info(self.folder, info)
-        return fresh, info
 
     def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
         assert self.folder is not None
         info = read_info(self.folder)
         check_fingerprint(self.folder, info, self.data)
-        wanted = self._info()
-        if info["settings"] != wanted["settings"]:
-            raise CheckpointError(
-                f"{self.folder} was trained with other settings",
-                "the run's own recipe (rounds, patience and jobs may change)",
-                f"Use {self.folder / 'recipe.toml'}, or train into a new folder",
-            )
-        if not info["last_round"]:
-            return fresh, info
-        state, extra = checkpoint.load(checkpoint_folder(self.folder, info["last_round"]), self.space)
-        stopping = extra["stopping"] | {"patience": self.options.patience or None}
-        self.stopping = EarlyStopping(**stopping)
+        check_settings(self.folder, info, self.recipe)
+        state = fresh
+        if info["last_round"]:
+            state, extra = checkpoint.load(checkpoint_folder(self.folder, info["last_round"]), self.space)
+            self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
+        info["data"] = self._info()["data"]  # the data may have moved
+        sweep(self.folder)
+        write_recipe(self.folder, self.recipe)
         return state, info
 
     def _info(self) -> dict[str, Any]:
-        settings = {name: dict(table) for name, table in self.recipe.items()}
-        for key in ("rounds", "patience", "jobs"):  # what may change from one sitting to the next
-            settings.get("train", {}).pop(key, None)
         return {
             "format": FORMAT,
             "version": mamdr.__version__,
@@ -197,7 +205,7 @@ class Trainer:
                 "fingerprint": self.data.fingerprint,
                 "folder": str(self.data.folder or ""),
             },
-            "settings": settings,
+            "settings": settings_of(self.recipe),
             "last_round": 0,
             "best_round": 0,
             "best_value": None,
@@ -208,27 +216,22 @@ class Trainer:
         sizes = tuple(self.data.train.size(domain) for domain in range(len(self.data.schema.domains)))
         return Problem(sizes, session.rows.of)
 
-    def _watched(self, metrics: Metrics) -> float:
-        value: float | None = getattr(metrics, self.options.monitor)
-        if value is None:
-            raise DataError(
-                "no domain has both clicked and unclicked validation rows",
-                "at least one",
-                "Give the data set more rows, or another split seed",
-            )
-        return value
+    def _save(self, state: State) -> None:
+        """Write a checkpoint of this round; it counts once `run.json` points at it."""
+        if self.folder is not None:
+            extra = {"stopping": asdict(self.stopping)}
+            checkpoint.save(checkpoint_folder(self.folder, state.round), state, extra)
+        elif self.stopping.best_round == state.round:
+            self._best = copy.deepcopy(state)
 
-    def _keep(self, state: State, info: dict[str, Any], done: bool) -> None:
-        """Checkpoint this round, then point `run.json` at it, then drop what nothing points at: a kill at any moment
-        leaves a run that can go on."""
+    def _commit(self, state: State, info: dict[str, Any], done: bool) -> None:
+        """Point `run.json` at this round, whose checkpoint and event are written, and then drop what nothing points at:
+        a kill at any moment leaves a run that can go on."""
         stopping = self.stopping
         info |= {"last_round": state.round, "best_round": stopping.best_round, "best_value": stopping.best}
-        info |= {"status": "finished" if done else "running"}
+        info |= {"status": "finished" if done else "running", "stopped_by": ""}
         if self.folder is None:
-            if stopping.best_round == state.round:
-                self._best = copy.deepcopy(state)
             return
-        checkpoint.save(checkpoint_folder(self.folder, state.round), state, {"stopping": asdict(stopping)})
         write_info(self.folder, info)
         keep = {checkpoint_folder(self.folder, round) for round in (state.round, stopping.best_round)}
         for old in (self.folder / "checkpoints").iterdir():
@@ -239,6 +242,15 @@ class Trainer:
         if self.folder is not None:
             return checkpoint.load(checkpoint_folder(self.folder, self.stopping.best_round), self.space)[0]
         return self._best or state
+
+
+def _moved(module: nn.Module, device: str) -> nn.Module:
+    try:
+        return module.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"train.device = {device!r} ({str(error).splitlines()[0]})", "a device of this machine", "Try cpu"
+        ) from error
 
 
 def _heard(walks: RunWalks, listeners: Listeners) -> RunWalks:

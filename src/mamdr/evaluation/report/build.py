@@ -10,7 +10,8 @@ from mamdr.evaluation.report.comparison import compare, different_data
 from mamdr.evaluation.report.page import page
 from mamdr.evaluation.report.summary import Progress, RunSummary, quiet
 from mamdr.files import atomic_file
-from mamdr.training.run import Run, read_info
+from mamdr.training.folder import read_info
+from mamdr.training.run import Run
 
 
 def build_report(
