@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows
+from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
 
 
@@ -68,7 +69,7 @@ class Binding:
         ]
         self._embeddings: list[tuple[nn.Module, nn.Parameter, int | None, bool]] = []
         self._handles: list[RemovableHandle] = []
-        self._dropouts = [m for m in module.modules() if type(m) is nn.Dropout] if packed_dropout else []
+        self._dropouts = _dropouts(module) if packed_dropout else []
         for index, table in enumerate(space.tables):
             for owner in table.owners:
                 self._hook(module.get_submodule(owner), index)
@@ -164,6 +165,11 @@ class Binding:
         for dropout in self._dropouts:
             dropout.__dict__.pop("forward", None)
         self._embeddings, self._handles = [], []
+
+
+def _dropouts(module: nn.Module) -> list[nn.Dropout]:
+    """The layers that can draw packed masks: exactly these kinds, as a subclass may do anything."""
+    return [m for m in module.modules() if isinstance(m, nn.Dropout) and type(m) in (nn.Dropout, ReLUDropout)]
 
 
 def _index(distinct: Tensor, place: int | None) -> int | None:

@@ -8,9 +8,12 @@ costs three vector passes whatever p is, with p rounded to 1/256 (0.5, 0.25 and 
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mamdr.models.layers import ReLUDropout
 
 _DIGITS = 8
 _SHIFTS = torch.arange(32, dtype=torch.int32)
@@ -45,8 +48,25 @@ def _random(words: int) -> Tensor:
 
 
 def packed(module: nn.Dropout, x: Tensor) -> Tensor:
-    """What `module` does to x, with a mask of packed bits."""
+    """What `module` (dropout, or ReLU and dropout) does to x, with a mask of packed bits."""
+    fused = isinstance(module, ReLUDropout)
     if not module.training or module.p == 0:
-        return x
-    drawn = mask(x.numel(), module.p).view(x.shape)
-    return x * drawn.to(x.device, x.dtype)
+        return torch.relu(x) if fused else x
+    drawn = mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
+    return _MaskedReLU.apply(x, drawn) if fused else x * drawn  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _MaskedReLU(torch.autograd.Function):
+    """relu(x) · mask, with two passes over memory forward and two backward, where the two layers take twice that."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, drawn: Tensor) -> Tensor:
+        out = x.clamp_min(0).mul_(drawn)
+        ctx.save_for_backward(out, drawn)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        out, drawn = ctx.saved_tensors
+        # Where out is positive, x was and the mask is not zero; elsewhere nothing came through.
+        return torch.ops.aten.threshold_backward(grad, out, 0).mul_(drawn), None

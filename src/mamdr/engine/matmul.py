@@ -3,7 +3,8 @@
 On AMD processors MKL leaves a part of what the core can do unused (half of it on Zen 5, a twentieth on Zen 4), and
 oneDNN does not. Torch hands float32 products to oneDNN when it may use a lower internal precision; on a processor
 without bfloat16 matrix units oneDNN does not lower anything, so the error stays that of float32. That is checked by
-multiplying, not assumed. oneDNN compiles a kernel for each new shape (about 25 ms a network), so only batches of the full size go there.
+multiplying, not assumed. oneDNN compiles a kernel for each new shape (about 25 ms for a network), so only batches of
+the full size go there.
 """
 
 from __future__ import annotations

@@ -14,6 +14,13 @@ def dense(width: int, size: int) -> nn.Linear:
     return linear
 
 
+class ReLUDropout(nn.Dropout):
+    """ReLU and then dropout with probability p; the engine makes both in one go (see `engine.dropout`)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout(F.relu(input), self.p, self.training)
+
+
 def affine(layer: nn.Linear, rows: Tensor, constant: Tensor | None) -> Tensor:
     """`layer` on [rows | constant], the constant part multiplied once instead of B times.
 

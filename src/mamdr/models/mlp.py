@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
-from mamdr.models.layers import affine, dense
+from mamdr.models.layers import ReLUDropout, affine, dense
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -55,7 +55,7 @@ class MLP(nn.Module):
         self.first = dense(self.inputs.width, first)
         layers: list[nn.Module] = []
         for width, size in itertools.pairwise([first, *others]):
-            layers += [nn.ReLU(), nn.Dropout(config.dropout), dense(width, size)]
+            layers += [ReLUDropout(config.dropout), dense(width, size)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mamdr.engine.dropout import mask, packed
+from mamdr.models.layers import ReLUDropout
 
 SIZE = 200_000
 RATES = (0.1, 0.25, 0.5, 0.9)
@@ -95,3 +96,19 @@ def test_shape_type_and_gradient(dtype: torch.dtype) -> None:
     assert (y.shape, y.dtype) == (x.shape, dtype)
     assert x.grad is not None
     assert torch.equal(x.grad, y.detach())
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_relu_and_dropout_in_one_are_the_two_one_after_the_other(p: float) -> None:
+    x = torch.randn(64, 33, generator=torch.Generator().manual_seed(1))
+    upstream = torch.randn(64, 33, generator=torch.Generator().manual_seed(2))
+    results = []
+    for module in (ReLUDropout(p), nn.Dropout(p)):
+        given = x.clone().requires_grad_()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            out = packed(module, given if isinstance(module, ReLUDropout) else torch.relu(given))
+        out.backward(upstream)
+        results.append((out.detach(), given.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    assert torch.equal(packed(ReLUDropout(p).eval(), x), torch.relu(x))
