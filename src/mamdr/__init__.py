@@ -9,7 +9,7 @@
 __version__ = "0.1.0"
 
 from mamdr import engine, errors, models, parameters, strategies
-from mamdr.data import Dataset
+from mamdr.data import Dataset, Schema
 from mamdr.data.market import synthetic_market
 from mamdr.training import Recipe, Run, Trainer, TrainOptions, fit
 
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Recipe",
     "Run",
+    "Schema",
     "TrainOptions",
     "Trainer",
     "__version__",
