@@ -32,6 +32,13 @@ def sweep(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder: out of sight at once, so that a kill leaves no half of it behind."""
+    hidden = _beside(folder)
+    os.replace(folder, hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

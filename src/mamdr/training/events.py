@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from mamdr.errors import CheckpointError
 from mamdr.files import atomic_file, disk_errors
 
 Event = dict[str, Any]
 """Keys: "event" ("start", "round", "stop"), "time" (UTC, ISO 8601), and what belongs to the kind."""
+
+_DRAWN = ("mean_auc", "weighted_auc", "pooled_auc", "log_loss")
 
 
 class Listener(Protocol):
@@ -78,41 +82,66 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Writes losses and validation figures for TensorBoard; needs `pip install mamdr[track]`."""
+    """Writes losses and validation figures for TensorBoard; needs `pip install mamdr[track]`.
+
+    It writes at once and in this thread, where a full disk can be told of, and leaves no thread for workers to inherit.
+
+    Args:
+        folder: of its files; made when there is something to write.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writer: Any = None
+        self._file: BinaryIO | None = None
 
     def hear(self, event: Event) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         if event["event"] != "round":
             return
-        if self._writer is None:  # not before there is something to write: the run's folder is checked first
-            self._writer = SummaryWriter(str(self.folder), purge_step=event["round"])  # a killed round's go
-        for name, loss in event["losses"].items():
-            self._writer.add_scalar(f"train_loss/{name}", loss, event["round"])
-        for name in ("mean_auc", "weighted_auc", "pooled_auc", "log_loss"):
-            if event["val"][name] is not None:
-                self._writer.add_scalar(f"val/{name}", event["val"][name], event["round"])
-        self._writer.flush()
+        values = {f"train_loss/{name}": loss for name, loss in event["losses"].items()}
+        values |= {f"val/{name}": event["val"][name] for name in _DRAWN}
+        with disk_errors(self.folder):
+            if self._file is None:
+                self._file = self._open(event["round"])
+            self._write(event["round"], {name: value for name, value in values.items() if value is not None})
+
+    def _open(self, round: int) -> BinaryIO:
+        """A new file, which replaces what a killed run told of this round and later ones."""
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC).timestamp()
+        file = (self.folder / f"events.out.tfevents.{now:.6f}.mamdr").open("xb")
+        self._records = RecordWriter(file)
+        self._record(file_version="brain.Event:2")
+        self._record(step=round, session_log=SessionLog(status=SessionLog.START))
+        return file
+
+    def _write(self, round: int, values: dict[str, float]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        shown = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._record(step=round, summary=Summary(value=shown))
+        self._records.flush()
+
+    def _record(self, **what: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event as Record
+
+        record = Record(wall_time=datetime.now(UTC).timestamp(), **what)
+        self._records.write(record.SerializeToString())
 
     def walked(self, rows: int) -> None:
         return None
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what could not be written was told when it could not
+                self._file.close()
 
 
 def tensorboard_installed() -> bool:
     """Whether TensorBoard can be written."""
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def read_events(path: Path) -> list[Event]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import mamdr
 from mamdr.data.domains import Dataset
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError
-from mamdr.files import sweep
+from mamdr.files import discard, sweep
 from mamdr.parameters import LocalStore
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk
@@ -157,6 +156,7 @@ class Trainer:
                 )
             return self._resume(fresh)
         self._check_folder(resume)
+        sweep(self.folder)
         info = self._info()
         write_recipe(self.folder, self.recipe)
         write_info(self.folder, info)
@@ -185,7 +185,8 @@ class Trainer:
             state, extra = checkpoint.load(checkpoint_folder(self.folder, info["last_round"]), self.space)
             self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
         info["data"] = self._info()["data"]  # the data may have moved
-        sweep(self.folder)
+        for place in (self.folder, self.folder / "checkpoints"):
+            sweep(place)
         write_recipe(self.folder, self.recipe)
         return state, info
 
@@ -234,9 +235,10 @@ class Trainer:
             return
         write_info(self.folder, info)
         keep = {checkpoint_folder(self.folder, round) for round in (state.round, stopping.best_round)}
+        sweep(self.folder / "checkpoints")
         for old in (self.folder / "checkpoints").iterdir():
             if old not in keep:
-                shutil.rmtree(old, ignore_errors=True)
+                discard(old)
 
     def _best_state(self, state: State) -> State:
         if self.folder is not None:

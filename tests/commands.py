@@ -1,0 +1,91 @@
+"""The `mamdr` command in a process of its own, without the seconds that importing it would take each time.
+
+A server imports mamdr once and forks for each command: exit codes, signals and both streams are as they are for a user.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["pytest", "mamdr.cli"])
+LIMIT = 120  # seconds that no command here may take
+
+Prepare = Callable[[], None]
+"""Changes mamdr inside the command's process before the command runs."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """A command at work.
+
+    Args:
+        words: its words, without `mamdr`.
+        folder: where it runs, and where `stdout` and `stderr` are kept.
+        prepare: see `Prepare`.
+    """
+
+    def __init__(self, *words: object, folder: Path, prepare: Prepare | None = None) -> None:
+        self.folder = folder
+        self.process = _SERVER.Process(target=_work, args=([str(word) for word in words], folder, prepare))
+        self.process.start()
+
+    def signal(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def wait(self) -> Result:
+        self.process.join(LIMIT)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise AssertionError(f"a command took more than {LIMIT} seconds")
+        out, err = ((self.folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        return Result(self.process.exitcode, out, err)
+
+
+def run(*words: object, folder: Path, prepare: Prepare | None = None) -> Result:
+    """Run a command to its end."""
+    return Command(*words, folder=folder, prepare=prepare).wait()
+
+
+def good(*words: object, folder: Path) -> str:
+    """What a command that must succeed writes to standard output."""
+    result = run(*words, folder=folder)
+    assert result.code == 0, result.err
+    return result.out
+
+
+def bad(*words: object, folder: Path, code: int = 1, prepare: Prepare | None = None) -> str:
+    """The one line with which a command that must fail does so."""
+    result = run(*words, folder=folder, prepare=prepare)
+    assert result.code == code, result
+    assert result.err.startswith("mamdr: "), result.err
+    assert result.err.count("\n") == 1, result.err
+    assert result.err.endswith(".\n")
+    assert not result.out
+    return result.err
+
+
+def _work(words: list[str], folder: Path, prepare: Prepare | None) -> None:
+    from mamdr.cli import main
+
+    os.chdir(folder)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    if prepare is not None:
+        prepare()
+    sys.argv = ["mamdr", *words]
+    main()

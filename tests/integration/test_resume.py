@@ -1,0 +1,69 @@
+"""Stopping after any round and going on gives the bits of a run that was never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.training.runs import assert_same_run, events_of, train
+
+from mamdr.parameters import outer
+from mamdr.strategies import MAMDR, Alternate, DomainNegotiation, DomainRegularization, Strategy, Then
+
+STRATEGIES: dict[str, Strategy] = {
+    "alternate with its kept Adam": Alternate(),
+    "dn": DomainNegotiation(),
+    "dn with outer adagrad": DomainNegotiation(outer=outer.Adagrad(lr=0.01)),
+    "dn with outer adam": DomainNegotiation(outer=outer.Adam(lr=0.01)),
+    "dn with outer nesterov": DomainNegotiation(outer=outer.Nesterov()),
+    "dr": DomainRegularization(num_helpers=2, specific_lr=0.5),
+    "mamdr": MAMDR(num_helpers=2),
+    "mamdr as the authors": MAMDR.authors(num_helpers=1),
+    "dn, then dr on own rows": Then(DomainNegotiation(), DomainRegularization(num_helpers=1, rows="own")),
+}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_a_run_stopped_after_every_round_equals_one_that_was_not(
+    strategy: Strategy, jobs: int, tmp_path: Path
+) -> None:
+    train(tmp_path / "straight", strategy, rounds=3)
+    for rounds in (1, 2, 3):
+        train(tmp_path / "stopped", strategy, rounds=rounds, jobs=jobs, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_two_rounds_at_once_equal_one_and_one(tmp_path: Path) -> None:
+    train(tmp_path / "straight", rounds=4)
+    train(tmp_path / "stopped", rounds=1)
+    train(tmp_path / "stopped", rounds=4, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    starts = events_of(tmp_path / "stopped", "start")
+    assert [(event["round"], event["rounds"]) for event in starts] == [(0, 1), (1, 4)]
+
+
+def test_resuming_a_run_that_is_done_changes_nothing(tmp_path: Path) -> None:
+    train(tmp_path / "straight", rounds=2)
+    train(tmp_path / "again", rounds=2)
+    train(tmp_path / "again", rounds=2, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "again")
+
+
+def test_early_stopping_counts_across_sittings(tmp_path: Path) -> None:
+    straight = train(tmp_path / "straight", rounds=12, patience=2)
+    assert straight.info["stopped_by"] == "validation"
+    last = straight.info["last_round"]
+    assert 3 <= last < 12
+    train(tmp_path / "stopped", rounds=last - 1, patience=2)
+    train(tmp_path / "stopped", rounds=12, patience=2, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    train(tmp_path / "stopped", rounds=12, patience=2, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_more_patience_lets_a_stopped_run_go_on(tmp_path: Path) -> None:
+    first = train(tmp_path / "run", rounds=12, patience=1).info["last_round"]
+    train(tmp_path / "straight", rounds=first + 1, patience=12)
+    train(tmp_path / "run", rounds=first + 1, patience=12, resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
