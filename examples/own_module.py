@@ -17,7 +17,7 @@ import mamdr
 class TwoTowers(nn.Module):
     """A user tower and an item tower, and a bias for each domain."""
 
-    def __init__(self, schema: mamdr.Schema, width: int = 16) -> None:
+    def __init__(self, schema: mamdr.Schema, width: int = 32) -> None:
         super().__init__()
         self.user = nn.Sequential(
             nn.Embedding(schema.ids["user_id"], width), nn.Linear(width, width), nn.ReLU()
@@ -32,18 +32,20 @@ class TwoTowers(nn.Module):
         return match + self.domain(batch["domain"]).squeeze(1)
 
 
-def main(samples_per_domain: int = 3000, rounds: int = 5) -> dict[str, float | None]:
+def main(samples_per_domain: int = 6000, rounds: int = 8) -> dict[str, float | None]:
     """Test mean AUC by strategy."""
-    data = mamdr.synthetic_market(domains=8, users=800, items=300, samples_per_domain=samples_per_domain)
+    data = mamdr.synthetic_market(
+        domains=8, users=800, items=300, samples_per_domain=samples_per_domain, conflict=0.5
+    )
     strategies = {
         "alternate": mamdr.strategies.Alternate(),
-        "mamdr": mamdr.strategies.MAMDR(num_helpers=2, outer_lr=0.8, specific_lr=0.5),
+        "mamdr": mamdr.strategies.MAMDR(num_helpers=1, outer_lr=0.8, specific_lr=0.8),
     }
     results = {}
     for name, strategy in strategies.items():
         torch.manual_seed(0)
         module = TwoTowers(data.schema)
-        run = mamdr.fit(module, data, strategy, lr=0.01, rounds=rounds, patience=0, batch_size=128, seed=1)
+        run = mamdr.fit(module, data, strategy, lr=0.003, rounds=rounds, patience=0, batch_size=64, seed=1)
         results[name] = run.evaluate("test").mean_auc
     return results
 
