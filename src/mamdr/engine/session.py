@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+import torch
 from torch import nn
 
 from mamdr.data.domains import Dataset
@@ -43,12 +44,15 @@ class Session:
         self.norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self._binding = Binding(self.module, self.space, packed_dropout=self.options.dropout == "packed")
         self.matmul = Matmul()
+        # Moments of rows that rest fade to denormal numbers, with which a processor is many times slower.
+        torch.set_flush_denormal(True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.matmul.restore()
+        torch.set_flush_denormal(False)
         self.binding.release()
         self._binding = None
         self.buffers.restore()
