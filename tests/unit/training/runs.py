@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from mamdr.data.domains import Batch, Dataset
 from mamdr.engine import WalkOptions
 from mamdr.engine.inner import Adam
+from mamdr.seeds import generator
 from mamdr.strategies import MAMDR, Strategy
 from mamdr.testing import TwoTables, tiny_market
+from mamdr.testing.market import ITEMS, USERS
 from mamdr.training import Run, Trainer, TrainOptions
 
 WALK = WalkOptions(batch_size=8, inner=Adam(lr=0.01))
@@ -33,6 +36,23 @@ class Normed(TwoTables):
         rows = torch.cat([self.user(batch["user_id"]), self.item(batch["item_id"])], dim=1)
         logits: Tensor = self.logit(self.drop(torch.tanh(self.norm(self.hidden(rows)))))
         return logits.squeeze(1)
+
+
+def odd_market() -> Dataset:
+    """Domains of every awkward kind: 30 rows, none to train on, one row, one class everywhere, nothing at all."""
+    draw = generator(3, "odd")
+    sizes = {"train": (30, 0, 1, 12, 0), "val": (12, 6, 1, 6, 0), "test": (12, 6, 1, 6, 0)}
+    splits = {}
+    for part, rows in sizes.items():
+        domain = np.repeat(np.arange(len(rows)), rows)
+        columns = {
+            "user_id": draw.integers(0, USERS, len(domain)),
+            "item_id": draw.integers(0, ITEMS, len(domain)),
+        }
+        label = np.where(domain == 3, 1, np.arange(len(domain)) % 2)
+        splits[part] = {**columns, "domain": domain, "label": label}
+    names = ["plain", "unseen", "one row", "one class", "empty"]
+    return Dataset.from_arrays("odd", names, splits, {"user_id": USERS, "item_id": ITEMS})
 
 
 def trainer(
