@@ -263,3 +263,25 @@ def equation_18(
 def _gradient(value: Tensor, parameters: list[nn.Parameter], graph: bool) -> list[Tensor]:
     found = torch.autograd.grad(value, parameters, create_graph=graph, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
+
+
+def joint(walker: Walker, start: Params, passes: Sequence[Batches]) -> list[Params]:
+    """Training on all domains mixed, given each epoch's batches. Θ after each epoch."""
+    history, params = [], start
+    for batches in passes:
+        params = walker.walk(params, [batches])
+        history.append(params)
+    return history
+
+
+def separate(
+    walkers: Mapping[int, Walker], start: Params, rounds: int, batches: Source
+) -> list[dict[int, Params]]:
+    """One model a domain, each with a walker of its own. {i: Θ_i} after each epoch."""
+    models = dict.fromkeys(walkers, start)
+    history = []
+    for r in range(rounds):
+        for i, walker in walkers.items():
+            models[i] = walker.walk(models[i], [batches(i, Pass(r, "separate", 0, i))])
+        history.append(dict(models))
+    return history

@@ -1,9 +1,11 @@
 """Learning strategies: what to walk, and what becomes of it."""
 
+from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.separate import Separate
 from mamdr.strategies.then import MAMDR, Then
 
 __all__ = [
@@ -12,10 +14,12 @@ __all__ = [
     "Alternate",
     "DomainNegotiation",
     "DomainRegularization",
+    "Joint",
     "Leg",
     "Outcome",
     "Problem",
     "Run",
+    "Separate",
     "State",
     "Strategy",
     "Then",

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mamdr.config import component
 from mamdr.parameters import Moments, Store
-from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
+from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov, Outer
 from mamdr.seeds import derive, generator
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
@@ -61,18 +61,8 @@ class DomainNegotiation:
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
         legs = tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
-        kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
-        walk = Walk(state.shared, legs, derive(state.seed, "negotiation", state.round), kept, state.buffers)
-        tally = Tally()
-        for outcome in run([walk]):
-            rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
-            state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
-            state.buffers = state.buffers | outcome.buffers
-            if kept is not None and outcome.moments is not None:
-                kept.put(outcome.moments)
-            tally.add(outcome)
-        tally.write(state, "shared")
-        return state
+        rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
+        return walk_shared(state, run, legs, rule, self.inner_state)
 
     def params_for(self, state: State, domain: int) -> Store:
         return state.shared
@@ -88,3 +78,18 @@ class Alternate(DomainNegotiation):
 
     outer_lr: Annotated[float, Field(ge=1, le=1)] = 1.0
     inner_state: InnerState = "kept"
+
+
+def walk_shared(state: State, run: Run, legs: tuple[Leg, ...], rule: Outer, inner_state: InnerState) -> State:
+    """One walk of the shared parameters over the legs, its displacement taken in by an outer optimizer."""
+    kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
+    walk = Walk(state.shared, legs, derive(state.seed, "negotiation", state.round), kept, state.buffers)
+    tally = Tally()
+    for outcome in run([walk]):
+        state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
+        state.buffers = state.buffers | outcome.buffers
+        if kept is not None and outcome.moments is not None:
+            kept.put(outcome.moments)
+        tally.add(outcome)
+    tally.write(state, "shared")
+    return state

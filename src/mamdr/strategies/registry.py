@@ -9,23 +9,29 @@ from typing import Any, cast
 from mamdr.config import lookup, parse
 from mamdr.errors import ConfigError
 from mamdr.parameters import outer
+from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Strategy
 from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.separate import Separate
 from mamdr.strategies.then import MAMDR
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "alternate": Alternate,
     "dn": DomainNegotiation,
     "dr": DomainRegularization,
+    "joint": Joint,
     "mamdr": MAMDR,
+    "separate": Separate,
 }
 
 _AUTHORS: dict[str, dict[str, Any]] = {
     "alternate": {"inner_state": "kept"},
     "dn": {"inner_state": "kept"},
     "dr": {"inner_state": "kept", "include_self": True, "start": "random"},
+    "joint": {"inner_state": "kept"},
     "mamdr": {"inner_state": "kept", "include_self": True, "start": "random"},
+    "separate": {"inner_state": "kept"},
 }
 
 

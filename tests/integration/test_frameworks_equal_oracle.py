@@ -1,0 +1,67 @@
+"""The traditional and meta-learning frameworks equal plain loops over deep copies of the whole module.
+
+As in `test_core_equals_oracle`: float64 to about 1e-12, float32 to 1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from tests.integration import replay
+from tests.integration.test_core_equals_oracle import EACH_INNER, EXACT, ROUNDS, Bench
+from tests.oracles import learning
+from tests.oracles.learning import Batch, Params, Pass, Source
+from torch import Tensor
+
+from mamdr.engine import inner
+from mamdr.seeds import derive, generator
+from mamdr.strategies import Joint, Separate
+from mamdr.testing import parameters_of
+
+Inner = inner.SGD | inner.Adam | inner.Adagrad
+
+
+def _close(found: Params, expected: Params, tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=tolerance)
+
+
+def _source(bench: Bench, dtype: torch.dtype, *domains: int) -> Source:
+    """The batches of each pass over one domain (or over `domains`, mixed) in a walk that the target names."""
+
+    def find(domain: int, which: Pass) -> Iterator[tuple[Batch, Tensor]]:
+        if which.target is None:
+            seed = derive(replay.SEED, "negotiation", which.round)
+        else:
+            seed = derive(replay.SEED, which.method, which.round, which.target)
+        draw = generator(seed, "batches", which.leg)
+        drawn = bench.data.train.batches(domains or [domain], bench.options.batch_size, draw)
+        return ((batch, labels.to(dtype)) for batch, labels in drawn)
+
+    return find
+
+
+@EXACT
+@EACH_INNER
+def test_joint(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench = Bench(rule, dtype)
+    everything = _source(bench, dtype, 0, 1, 2, 3)
+    passes = [list(everything(0, Pass(r, "joint", 0))) for r in range(ROUNDS)]
+    assert [sum(len(labels) for _, labels in batches) for batches in passes] == [76] * ROUNDS
+    expected = learning.joint(bench.oracle(keep=True), bench.start, passes)
+    for state, want in zip(bench.library(Joint()), expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+
+
+@EXACT
+@EACH_INNER
+def test_separate(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench, strategy = Bench(rule, dtype), Separate()
+    walkers = {domain: bench.oracle(keep=True) for domain in range(4)}
+    expected = learning.separate(walkers, bench.start, ROUNDS, _source(bench, dtype))
+    for state, want in zip(bench.library(strategy), expected, strict=True):
+        _close(parameters_of(state.shared), bench.start, 0.0)
+        for domain, model in want.items():
+            _close(parameters_of(strategy.params_for(state, domain)), model, tolerance)
