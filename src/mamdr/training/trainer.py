@@ -84,7 +84,10 @@ class Trainer:
             CheckpointError: the folder holds a run and `resume` is off, or a run of other data, model or settings.
             TrainingError: training cannot go on.
             DataError: no training rows, or no validation domain with both classes.
+            ConfigError: nothing to resume, for there is no folder.
         """
+        if resume and self.folder is None:
+            raise ConfigError("resume without a folder", "the folder of the run to go on with", "Give folder=")
         check_data(self.data, self.options.monitor)
         state, info = self._begin(resume)
         events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
