@@ -10,14 +10,15 @@ from collections.abc import Iterator
 import torch
 from tests.integration import replay
 from tests.integration.test_core_equals_oracle import EACH_INNER, EXACT, ROUNDS, Bench
-from tests.oracles import learning
+from tests.oracles import learning, optimizers
 from tests.oracles.learning import Batch, Params, Pass, Source
 from torch import Tensor
 
 from mamdr.engine import inner
+from mamdr.parameters import outer
 from mamdr.seeds import derive, generator
-from mamdr.strategies import Joint, Separate
-from mamdr.testing import parameters_of
+from mamdr.strategies import Joint, Reptile, Separate
+from mamdr.testing import parameters_of, tiny_market
 
 Inner = inner.SGD | inner.Adam | inner.Adagrad
 
@@ -65,3 +66,29 @@ def test_separate(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
         _close(parameters_of(state.shared), bench.start, 0.0)
         for domain, model in want.items():
             _close(parameters_of(strategy.params_for(state, domain)), model, tolerance)
+
+
+@EXACT
+@EACH_INNER
+def test_reptile(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench = Bench(rule, dtype)
+    orders = [range(4)] * ROUNDS
+    expected = learning.reptile(bench.oracle(), bench.start, orders, _source(bench, dtype), 0.7)
+    for state, want in zip(bench.library(Reptile(outer_lr=0.7)), expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+    assert all(not torch.allclose(expected[-1][name], bench.start[name], atol=1e-3) for name in bench.start)
+
+
+def test_reptile_by_an_outer_optimizer_with_one_kept_inner_one() -> None:
+    """The domains touch every row, so that an optimizer over whole tables does the same."""
+    bench = Bench(inner.Adam(lr=0.01), torch.float64, tiny_market((260, 240, 220)))
+    expected = learning.reptile(
+        bench.oracle(keep=True),
+        bench.start,
+        bench.orders,
+        _source(bench, torch.float64),
+        optimizers.Adam(0.05),
+    )
+    strategy = Reptile(outer=outer.Adam(lr=0.05), inner_state="kept")
+    for state, want in zip(bench.library(strategy), expected, strict=True):
+        _close(parameters_of(state.shared), want, 1e-12)

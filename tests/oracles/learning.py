@@ -285,3 +285,22 @@ def separate(
             models[i] = walker.walk(models[i], [batches(i, Pass(r, "separate", 0, i))])
         history.append(dict(models))
     return history
+
+
+def reptile(
+    walker: Walker,
+    start: Params,
+    orders: Sequence[Sequence[int]],
+    batches: Source,
+    outer: float | Rule,
+) -> list[Params]:
+    """Reptile, batched version (Nichol et al. 2018, section 2): φ ← φ + ε · (1/n) Σ_i (φ̃_i − φ). φ after each epoch."""
+    rule = Sgd(outer) if isinstance(outer, int | float) else outer
+    history, shared = [], start
+    for r, order in enumerate(orders):
+        total = zeros_like(shared)
+        for i in order:
+            total = add(total, add(walker.walk(shared, [batches(i, Pass(r, "reptile", 0, i))]), shared, -1.0))
+        shared = push(shared, {name: value / len(order) for name, value in total.items()}, rule)
+        history.append(shared)
+    return history

@@ -5,6 +5,7 @@ from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.reptile import Reptile
 from mamdr.strategies.separate import Separate
 from mamdr.strategies.then import MAMDR, Then
 
@@ -18,6 +19,7 @@ __all__ = [
     "Leg",
     "Outcome",
     "Problem",
+    "Reptile",
     "Run",
     "Separate",
     "State",

@@ -13,6 +13,7 @@ from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Strategy
 from mamdr.strategies.regularization import DomainRegularization
+from mamdr.strategies.reptile import Reptile
 from mamdr.strategies.separate import Separate
 from mamdr.strategies.then import MAMDR
 
@@ -22,6 +23,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "dr": DomainRegularization,
     "joint": Joint,
     "mamdr": MAMDR,
+    "reptile": Reptile,
     "separate": Separate,
 }
 
@@ -31,6 +33,7 @@ _AUTHORS: dict[str, dict[str, Any]] = {
     "dr": {"inner_state": "kept", "include_self": True, "start": "random"},
     "joint": {"inner_state": "kept"},
     "mamdr": {"inner_state": "kept", "include_self": True, "start": "random"},
+    "reptile": {"inner_state": "kept"},
     "separate": {"inner_state": "kept"},
 }
 
