@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,18 +24,47 @@ class ReLUDropout(nn.Dropout):
         return F.dropout(F.relu(input), self.p, self.training)
 
 
-def affine(layer: nn.Linear, rows: Tensor, constant: Tensor | None) -> Tensor:
-    """`layer` on [rows | constant], the constant part multiplied once instead of B times.
+class Hidden(nn.Module):
+    """Hidden layers: each fully connected, then ReLU, then dropout (FIDELITY row 14: after the last as well).
 
     Args:
-        layer: from V + C values.
+        width: values a row.
+        sizes: of the layers, one or more.
+        dropout: in [0, 1).
+
+    Shapes: [B, V] and what is the same for every row, [1, C] (see `affine`), to [B, sizes[-1]]; V + C = width.
+    """
+
+    def __init__(self, width: int, sizes: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.first = dense(width, sizes[0])
+        layers: list[nn.Module] = [ReLUDropout(dropout)]
+        for before, size in itertools.pairwise(sizes):
+            layers += [dense(before, size), ReLUDropout(dropout)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+        out: Tensor = self.layers(affine(self.first, rows, constant))
+        return out
+
+
+def affine(layer: nn.Linear, rows: Tensor, constant: Tensor | None) -> Tensor:
+    """`layer` on [rows | constant] (see `multiply`)."""
+    return multiply(layer.weight, layer.bias, rows, constant)
+
+
+def multiply(weight: Tensor, bias: Tensor, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+    """[rows | constant] · weightᵀ + bias, the constant part multiplied once instead of B times.
+
+    Args:
+        weight: [size, V + C].
+        bias: [size].
         rows: [B, V].
         constant: [1, C], the same for every row; None when C is 0.
 
     Cost: B · V products for each output instead of B · (V + C), forward and backward.
     """
     if constant is None:
-        return F.linear(rows, layer.weight, layer.bias)
+        return F.linear(rows, weight, bias)
     cut = rows.shape[1]
-    bias = F.linear(constant, layer.weight[:, cut:], layer.bias).squeeze(0)
-    return F.linear(rows, layer.weight[:, :cut], bias)
+    return F.linear(rows, weight[:, :cut], F.linear(constant, weight[:, cut:], bias).squeeze(0))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
 from mamdr.models.layers import ReLUDropout, affine, dense
-
-Width = Annotated[int, Field(ge=1, le=65536)]
+from mamdr.models.settings import Rate, Width
 
 
 @component
@@ -30,7 +27,7 @@ class MLPConfig:
 
     embedding: Width = 128
     hidden: tuple[Width, ...] = (256, 128, 64)
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    dropout: Rate = 0.5
     domain_embedding: bool = True
 
 

@@ -10,10 +10,20 @@ from torch import nn
 
 from mamdr.config import lookup, parse
 from mamdr.data.domains import Schema
+from mamdr.models.autoint import AutoInt, AutoIntConfig
+from mamdr.models.deepfm import DeepFM, DeepFMConfig
 from mamdr.models.mlp import MLP, MLPConfig
+from mamdr.models.neurfm import NeurFM, NeurFMConfig
+from mamdr.models.wdl import WDL, WDLConfig
 from mamdr.seeds import derive
 
-MODELS: dict[str, tuple[Callable[..., Any], Callable[..., nn.Module]]] = {"mlp": (MLPConfig, MLP)}
+MODELS: dict[str, tuple[Callable[..., Any], Callable[..., nn.Module]]] = {
+    "mlp": (MLPConfig, MLP),
+    "wdl": (WDLConfig, WDL),
+    "neurfm": (NeurFMConfig, NeurFM),
+    "autoint": (AutoIntConfig, AutoInt),
+    "deepfm": (DeepFMConfig, DeepFM),
+}
 """For each name, the settings and the module made of a schema and the settings."""
 
 

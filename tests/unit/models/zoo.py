@@ -1,0 +1,62 @@
+"""What tests of several models use: small settings, numbers worth comparing, weights as plain lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.data.domains import Batch, Schema
+from mamdr.testing import tiny_market
+
+DATA = tiny_market(numeric=True)
+SCHEMA = DATA.schema
+SMALL: dict[str, dict[str, Any]] = {
+    "mlp": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
+    "wdl": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
+    "neurfm": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
+    "autoint": {"embedding": 4, "layers": 2, "heads": 2, "head": 3, "hidden": [6, 4], "dropout": 0.1},
+    "deepfm": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
+}
+
+
+def lively(module: nn.Module, seed: int = 5) -> nn.Module:
+    """The module with every parameter and buffer far from its start, in evaluation mode, in float64."""
+    draw = torch.Generator().manual_seed(seed)
+    module = module.double().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5)
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.rand(buffer.shape, generator=draw) + 0.5)
+    return module
+
+
+def mixed_batch(size: int = 24, schema: Schema = SCHEMA, seed: int = 0) -> Batch:
+    """Rows of all domains, in no order."""
+    draw = torch.Generator().manual_seed(seed)
+    columns = {**schema.ids, "domain": len(schema.domains)}
+    batch = {name: torch.randint(0, count, (size,), generator=draw) for name, count in columns.items()}
+    return batch | {name: torch.randn(size, generator=draw, dtype=torch.float64) for name in schema.numeric}
+
+
+def one_domain(batch: Batch, domain: int) -> Batch:
+    """The same rows, all of one domain, its column one value expanded as in training."""
+    rows = len(batch["domain"])
+    return batch | {"domain": torch.tensor([domain]).expand(rows)}
+
+
+def listed(tensor: Tensor) -> Any:
+    """Nested lists of floats."""
+    return tensor.detach().tolist()
+
+
+def layer_of(linear: nn.Linear) -> tuple[Any, Any]:
+    return listed(linear.weight), listed(linear.bias)
+
+
+def layers_of(module: nn.Module) -> list[tuple[Any, Any]]:
+    """Every fully connected layer, in order."""
+    return [layer_of(part) for part in module.modules() if isinstance(part, nn.Linear)]
