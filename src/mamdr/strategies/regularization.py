@@ -24,9 +24,13 @@ class DomainRegularization:
 
         θ_i ← θ_i + specific_lr · walk(θ_S + θ_i, [j, i])
 
+    With `keep` below 1 each round starts from keep · θ_i: what a specific part learned beside older shared parameters
+    fades, so that it does not grow with the number of rounds (in the paper it does, and over-fits when rounds are many).
+
     Args:
         num_helpers: k >= 0, helpers drawn per domain and round without replacement (all others if there are fewer).
         specific_lr: γ in [0, 1], the share kept.
+        keep: in [0, 1], the share of a specific part that a round starts from; 1 is the paper's.
         include_self: the domain itself is its own last helper, as in the authors' code.
         inner_state: "fresh" starts the inner optimizer anew at each walk; domains are then independent. "kept" hands
             one optimizer from walk to walk, and everything runs in turn, domain by domain, in the order that Domain
@@ -46,6 +50,7 @@ class DomainRegularization:
 
     num_helpers: Annotated[int, Field(ge=0)] = 3
     specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    keep: Annotated[float, Field(ge=0, le=1)] = 1.0
     include_self: bool = False
     inner_state: InnerState = "fresh"
     helper_steps: Steps = None
@@ -71,6 +76,10 @@ class DomainRegularization:
     def round(self, state: State, problem: Problem, run: Run) -> State:
         helpers = {domain: self.helpers(state, problem, domain) for domain in problem.trainable}
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
+        if self.keep < 1:
+            for domain in problem.trainable:
+                if domain in state.specific:
+                    state.specific[domain].flat.mul_(self.keep)
         tally = Tally()
         for turn, pairs in self._batches(state, helpers):
             self._walk(state, problem, run, pairs, turn, kept, tally)

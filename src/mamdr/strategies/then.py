@@ -65,6 +65,7 @@ class MAMDR:
     outer: SGD | Nesterov | Adagrad | Adam | None = None
     num_helpers: Annotated[int, Field(ge=0)] = 3
     specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
+    keep: Annotated[float, Field(ge=0, le=1)] = 1.0
     include_self: bool = False
     inner_state: InnerState = "fresh"
     steps: Steps = None
@@ -90,6 +91,7 @@ class MAMDR:
             DomainRegularization(
                 num_helpers=self.num_helpers,
                 specific_lr=self.specific_lr,
+                keep=self.keep,
                 include_self=self.include_self,
                 inner_state=self.inner_state,
                 helper_steps=self.helper_steps,
