@@ -231,3 +231,15 @@ def test_a_round_of_dr_walks_helper_then_domain_and_keeps_a_share() -> None:
     for domain in problem.trainable:
         assert torch.equal(state.specific[domain].dense, torch.full_like(state.specific[domain].dense, 0.5))
     assert 1 not in state.specific
+
+
+@pytest.mark.parametrize(("keep", "expected"), [(1.0, 1.5), (0.5, 0.875), (0.0, 0.5)])
+def test_what_dr_keeps_fades_from_round_to_round(keep: float, expected: float) -> None:
+    """Three rounds of two helpers, each displacement one, a quarter of it kept: Σ keep^r · 0.5 for r = 0, 1, 2."""
+    state, problem = _fake()
+    strategy = DomainRegularization(num_helpers=2, specific_lr=0.25, keep=keep)
+    for round_ in range(3):
+        state.round = round_
+        strategy.round(state, problem, Draws())
+    part = state.specific[0].dense
+    assert torch.equal(part, torch.full_like(part, expected))
