@@ -17,7 +17,7 @@ from torch import Tensor
 from mamdr.engine import inner
 from mamdr.parameters import outer
 from mamdr.seeds import derive, generator
-from mamdr.strategies import Joint, Reptile, Separate
+from mamdr.strategies import Alternate, DomainRegularization, Finetune, Joint, Reptile, Separate
 from mamdr.testing import parameters_of, tiny_market
 
 Inner = inner.SGD | inner.Adam | inner.Adagrad
@@ -92,3 +92,30 @@ def test_reptile_by_an_outer_optimizer_with_one_kept_inner_one() -> None:
     strategy = Reptile(outer=outer.Adam(lr=0.05), inner_state="kept")
     for state, want in zip(bench.library(strategy), expected, strict=True):
         _close(parameters_of(state.shared), want, 1e-12)
+
+
+@EXACT
+@EACH_INNER
+def test_alternate_and_finetune(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench, strategy = Bench(rule, dtype), Finetune(after=Alternate(), passes=2, share=0.8)
+    alternate = learning.alternate(bench.oracle(keep=True), bench.start, bench.orders, bench.source)
+    for r, (state, shared) in enumerate(zip(bench.library(strategy), alternate, strict=True)):
+        _close(parameters_of(state.shared), shared, tolerance)
+        served = dict.fromkeys(range(4), shared)
+        expected = learning.finetune(bench.oracle(), served, _source(bench, dtype), 2, 0.8, r)
+        for domain, want in expected.items():
+            _close(parameters_of(strategy.params_for(state, domain)), want, tolerance)
+
+
+@EXACT
+@EACH_INNER
+def test_finetune_after_specific_parts(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench, after = Bench(rule, dtype), DomainRegularization(num_helpers=2, specific_lr=0.5)
+    strategy, drawn = Finetune(after=after), bench.helpers(after)
+    parts = learning.domain_regularization(bench.oracle(), bench.start, drawn, bench.source, 0.5)
+    for r, (state, specific) in enumerate(zip(bench.library(strategy), parts, strict=True)):
+        served = {domain: learning.add(bench.start, part) for domain, part in specific.items()}
+        expected = learning.finetune(bench.oracle(), served, _source(bench, dtype), 1, 1.0, r)
+        for domain, want in expected.items():
+            _close(parameters_of(state.specific[domain]), specific[domain], tolerance)
+            _close(parameters_of(strategy.params_for(state, domain)), want, tolerance)

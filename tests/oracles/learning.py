@@ -304,3 +304,19 @@ def reptile(
         shared = push(shared, {name: value / len(order) for name, value in total.items()}, rule)
         history.append(shared)
     return history
+
+
+def finetune(
+    walker: Walker,
+    served: Mapping[int, Params],
+    batches: Source,
+    passes: int,
+    share: float = 1.0,
+    round_: int = 0,
+) -> dict[int, Params]:
+    """Each domain's parameters trained further on its own data, or a share of the way there."""
+    tuned = {}
+    for i, start in served.items():
+        end = walker.walk(start, [batches(i, Pass(round_, "finetune", leg, i)) for leg in range(passes)])
+        tuned[i] = add(start, add(end, start, -1.0), share)
+    return tuned

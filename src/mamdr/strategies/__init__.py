@@ -1,5 +1,6 @@
 """Learning strategies: what to walk, and what becomes of it."""
 
+from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
@@ -15,6 +16,7 @@ __all__ = [
     "Alternate",
     "DomainNegotiation",
     "DomainRegularization",
+    "Finetune",
     "Joint",
     "Leg",
     "Outcome",

@@ -104,6 +104,7 @@ class State:
         seed: from which every draw of the strategy comes.
         losses: mean training loss of the last round by part of the strategy.
         samples: rows trained on so far, by every walk.
+        tuned: δ_i by domain, of strategies that fine-tune; laid over what the domain is served with else.
     """
 
     shared: LocalStore
@@ -114,6 +115,7 @@ class State:
     seed: int = 0
     losses: dict[str, float] = field(default_factory=dict)
     samples: int = 0
+    tuned: dict[int, Point] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:

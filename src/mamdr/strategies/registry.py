@@ -9,6 +9,7 @@ from typing import Any, cast
 from mamdr.config import lookup, parse
 from mamdr.errors import ConfigError
 from mamdr.parameters import outer
+from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Strategy
@@ -21,6 +22,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "alternate": Alternate,
     "dn": DomainNegotiation,
     "dr": DomainRegularization,
+    "finetune": Finetune,
     "joint": Joint,
     "mamdr": MAMDR,
     "reptile": Reptile,
@@ -38,13 +40,15 @@ _AUTHORS: dict[str, dict[str, Any]] = {
 }
 
 
-def build(name: str, settings: Mapping[str, Any]) -> Strategy:
+def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> Strategy:
     """The strategy that a recipe's `[strategy]` table describes.
 
     Args:
         name: a key of `STRATEGIES`.
         settings: its fields; `outer` may be a table with a `name` of its own ("sgd", "adagrad", "adam", "nesterov");
-            `preset = "authors"` starts from the authors' choices (FIDELITY: kept optimizer, own helper, random start).
+            `preset = "authors"` starts from the authors' choices (kept optimizer, own helper, random start); `after`
+            is a table of another strategy, with a `name` of its own.
+        where: the table's name in the recipe, for messages.
 
     Raises:
         ConfigError: an unknown name or key, or a value out of range.
@@ -56,14 +60,25 @@ def build(name: str, settings: Mapping[str, Any]) -> Strategy:
     values = dict(settings)
     preset = values.pop("preset", "paper")
     if preset not in ("paper", "authors"):
-        raise ConfigError(f"strategy.preset = {preset!r}", "'paper' or 'authors'", "Correct the recipe")
+        raise ConfigError(f"{where}.preset = {preset!r}", "'paper' or 'authors'", "Correct the recipe")
     if preset == "authors":
+        if name not in _AUTHORS:
+            raise ConfigError(f"{where}.preset for {name!r}", "a strategy that has presets", "Leave it out")
         values = _AUTHORS[name] | values
     if isinstance(values.get("outer"), Mapping):
         rule = dict(values["outer"])
         kind = rule.pop("name", "sgd")
-        values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, "strategy.outer")
-    return parse(make, values, "strategy")
+        values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, f"{where}.outer")
+    if "after" in values and name == "finetune":
+        values["after"] = _after(values["after"], f"{where}.after")
+    return parse(make, values, where)
+
+
+def _after(table: object, where: str) -> Strategy:
+    """The strategy of a table within a strategy's table."""
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise ConfigError(f"{where} = {table!r}", "a table with a name", f'Add name = "..." under [{where}]')
+    return build(table["name"], {key: value for key, value in table.items() if key != "name"}, where)
 
 
 def describe(strategy: Strategy) -> dict[str, Any]:
@@ -82,6 +97,8 @@ def describe(strategy: Strategy) -> dict[str, Any]:
         )
     rule = getattr(strategy, "outer", None)
     values = {"name": names[0], **dataclasses.asdict(cast(Any, strategy))}
+    if isinstance(strategy, Finetune):
+        values["after"] = describe(strategy.after)
     if rule is not None:
         kind = next(name for name, make in outer.RULES.items() if type(rule) is make)
         values["outer"] = {"name": kind, **dataclasses.asdict(rule)}

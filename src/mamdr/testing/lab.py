@@ -86,14 +86,18 @@ def same_bits(a: State, b: State) -> bool:
     """Whether two states hold the same bits: parameters, moments, buffers, counts, losses."""
     return (
         _same_point(a.shared.pull(a.space.all_ids()), b.shared.pull(b.space.all_ids()))
-        and a.specific.keys() == b.specific.keys()
-        and all(_same_point(a.specific[domain], b.specific[domain]) for domain in a.specific)
+        and _same_points(a.specific, b.specific)
+        and _same_points(a.tuned, b.tuned)
         and a.moments.keys() == b.moments.keys()
         and all(_same_moments(a.moments[name], b.moments[name]) for name in a.moments)
         and a.buffers.keys() == b.buffers.keys()
         and all(torch.equal(a.buffers[name], b.buffers[name]) for name in a.buffers)
         and (a.round, a.seed, a.samples, a.losses) == (b.round, b.seed, b.samples, b.losses)
     )
+
+
+def _same_points(a: dict[int, Point], b: dict[int, Point]) -> bool:
+    return a.keys() == b.keys() and all(_same_point(a[domain], b[domain]) for domain in a)
 
 
 def _same_point(a: Point, b: Point) -> bool:

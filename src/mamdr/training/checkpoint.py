@@ -40,6 +40,8 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
     }
     tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], state.space)
+    if state.tuned:
+        tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], state.space)
     for purpose, moments in state.moments.items():
         for name, point in moments.points.items():
             tensors |= _points_out(f"moments/{purpose}/{name}", [point], state.space)
@@ -50,6 +52,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "samples": state.samples,
         "losses": state.losses,
         "domains": sorted(state.specific),
+        "tuned": sorted(state.tuned),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "space": _describe(state.space),
@@ -97,8 +100,18 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         for purpose, (step, names) in meta["moments"].items()
     }
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
+    owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
+    tuned = dict(zip(owners, _points_in("tuned", tensors, space) if owners else [], strict=True))
     state = State(
-        shared, specific, moments, buffers, meta["round"], meta["seed"], dict(meta["losses"]), meta["samples"]
+        shared,
+        specific,
+        moments,
+        buffers,
+        meta["round"],
+        meta["seed"],
+        dict(meta["losses"]),
+        meta["samples"],
+        tuned,
     )
     return state, meta["extra"]
 
