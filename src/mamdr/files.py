@@ -100,13 +100,23 @@ def atomic_folder(
             for path in part.rglob("*"):
                 _sync(path)
             _sync(part)
-            if target.exists():
-                os.replace(target, old)
-            os.replace(part, target)
+            _put_in_place(part, target, old)
             _sync(target.parent)
         finally:
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_in_place(part: Path, target: Path, old: Path) -> None:
+    """Rename `part` to `target`; what was there becomes `old`, or comes back when that fails."""
+    try:
+        if target.exists():
+            os.replace(target, old)
+        os.replace(part, target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        raise
 
 
 def write_json(target: Path, value: Any) -> None:

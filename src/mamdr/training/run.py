@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mamdr import models
 from mamdr.config import nearest
-from mamdr.data.domains import Batch, Dataset
+from mamdr.data.domains import Batch, Dataset, DomainData
 from mamdr.engine import Session, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError
 from mamdr.evaluation.metrics import Metrics
@@ -24,6 +24,8 @@ from mamdr.training.events import Event, read_events
 from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
 from mamdr.training.recipe import Recipe
 from mamdr.training.scoring import Progress, Scores, measure, predict
+
+_AHEAD = 1 << 22  # rows scored before they are handed out: 16 MB
 
 
 @dataclass
@@ -102,9 +104,14 @@ class Run:
         return read_events(self.folder / "events.jsonl") if self.folder else []
 
     def predict(self, split: str = "test") -> Iterator[tuple[int, Scores]]:
-        """For each domain its id and the click probabilities of its rows, in stored order."""
-        with self._session() as session:
-            yield from predict(session, self.strategy, self.state, split)
+        """For each domain its id and the click probabilities of its rows, in stored order.
+
+        Between two domains the run can be used for anything else: scores are made some domains ahead.
+        """
+        for domains in _spans(self.data.split(split)):
+            with self._session() as session:
+                scored = list(predict(session, self.strategy, self.state, split, domains))
+            yield from scored
 
     def evaluate(self, split: str = "test", progress: Progress | None = None) -> Metrics:
         """All figures on a split: AUC for each domain, their means, log loss, calibration, user-GAUC."""
@@ -168,6 +175,18 @@ def build_model(table: dict[str, Any], data: Dataset, seed: int) -> nn.Module:
             "Open the run in Python: mamdr.Run.open(folder, module=...)",
         )
     return models.build(name, data.schema, settings, seed=seed)
+
+
+def _spans(rows: DomainData) -> Iterator[range]:
+    """Runs of domains that have about `_AHEAD` rows together."""
+    begin, held = 0, 0
+    for domain in range(len(rows.offsets) - 1):
+        held += rows.size(domain)
+        if held >= _AHEAD:
+            yield range(begin, domain + 1)
+            begin, held = domain + 1, 0
+    if begin < len(rows.offsets) - 1:
+        yield range(begin, len(rows.offsets) - 1)
 
 
 def _build_strategy(tables: dict[str, Any]) -> Strategy:

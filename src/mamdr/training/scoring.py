@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,15 @@ Progress = Callable[[str, int, int], None]
 """Told of work as it is done: what, steps done, steps in all."""
 
 
-def predict(session: Session, strategy: Strategy, state: State, split: str) -> Iterator[tuple[int, Scores]]:
-    """For each domain its id and the click probabilities of its rows, in stored order, float32.
+def predict(
+    session: Session, strategy: Strategy, state: State, split: str, domains: Iterable[int] | None = None
+) -> Iterator[tuple[int, Scores]]:
+    """For each of these domains (default: all) its id and its rows' click probabilities, in stored order, float32.
 
     Cost: one pull and one forward pass a domain.
     """
     predictor = Predictor(session, session.data.split(split), state.buffers)
-    for domain in range(len(session.data.schema.domains)):
+    for domain in range(len(session.data.schema.domains)) if domains is None else domains:
         yield domain, predictor(strategy.params_for(state, domain), domain).numpy()
 
 

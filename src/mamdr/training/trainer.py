@@ -87,7 +87,9 @@ class Trainer:
             ConfigError: nothing to resume, for there is no folder.
         """
         if resume and self.folder is None:
-            raise ConfigError("resume without a folder", "the folder of the run to go on with", "Give folder=")
+            raise ConfigError(
+                "resume without a folder", "the folder of the run to go on with", "Give folder="
+            )
         check_data(self.data, self.options.monitor)
         state, info = self._begin(resume)
         events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
