@@ -25,12 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMON = ("model.embedding=64",)
 METHODS: dict[str, tuple[str, ...]] = {
     "alternate": (),
-    "dn": ("strategy.outer_lr=0.2",),
+    "dn": ("strategy.outer_lr=0.3",),
     "mamdr": (
-        "strategy.outer_lr=0.2",
+        "strategy.outer_lr=0.3",
         "strategy.num_helpers=2",
-        "strategy.helper_steps=50",
-        "strategy.own_steps=50",
+        "strategy.helper_steps=200",
+        "strategy.own_steps=200",
         "strategy.specific_lr=0.03",
     ),
 }
