@@ -85,3 +85,71 @@ def attention(
         kept = [dot(row, x) for row in residual]
         out.append(relu([a + b for a, b in zip(joined, kept, strict=True)]))
     return out
+
+
+def network(layers: Sequence[Layer], x: Vector) -> list[float]:
+    """Layers with a ReLU between them and none after the last: a tower, a gate before its softmax."""
+    return linear(layers[-1], hidden(layers[:-1], x))
+
+
+def mixture(gate: Sequence[Layer], x: Vector, experts: Matrix) -> list[float]:
+    """Σ_n softmax(gate(x))_n · expert_n (MMOE, eq. 6; PLE, eq. 1)."""
+    weights = softmax(network(gate, x))
+    assert len(weights) == len(experts)
+    mixed = [0.0] * len(experts[0])
+    for weight, expert in zip(weights, experts, strict=True):
+        for position, value in enumerate(expert):
+            mixed[position] += weight * value
+    return mixed
+
+
+def extraction(
+    own: Vector,
+    common: Vector,
+    *,
+    specific: Sequence[Sequence[Layer]],
+    shared: Sequence[Sequence[Layer]],
+    gate: Sequence[Layer],
+    shared_gate: Sequence[Layer] | None,
+) -> tuple[list[float], list[float]]:
+    """A level of PLE for a row of one domain: its experts first, then the shared ones; what goes on to the next level.
+
+    The shared gate chooses among the same experts, as a row has no other domain's.
+    """
+    found = [hidden(expert, own) for expert in specific]
+    found += [hidden(expert, common) for expert in shared]
+    passed = [] if shared_gate is None else mixture(shared_gate, common, found)
+    return mixture(gate, own, found), passed
+
+
+def star(shared: Sequence[Layer], specific: Sequence[Layer], x: Vector) -> list[float]:
+    """STAR, eq. 7 to 9: kernels multiplied element by element, biases added."""
+    layers = []
+    for (kernel, bias), (own_kernel, own_bias) in zip(shared, specific, strict=True):
+        product = [
+            [a * b for a, b in zip(r, s, strict=True)] for r, s in zip(kernel, own_kernel, strict=True)
+        ]
+        layers.append((product, [a + b for a, b in zip(bias, own_bias, strict=True)]))
+    return network(layers, x)
+
+
+def partitioned_norm(
+    x: Vector, mean: Vector, variance: Vector, scales: Matrix, shifts: Matrix, eps: float
+) -> list[float]:
+    """STAR, eq. 5: (γ γ_p) (z − μ) / sqrt(σ² + ε) + (β + β_p); `scales` are γ and γ_p, `shifts` β and β_p."""
+    out = []
+    for position, value in enumerate(x):
+        normal = (value - mean[position]) / math.sqrt(variance[position] + eps)
+        scale = scales[0][position] * scales[1][position]
+        out.append(scale * normal + shifts[0][position] + shifts[1][position])
+    return out
+
+
+def moments(rows: Matrix) -> tuple[list[float], list[float]]:
+    """Mean and variance (over n) of each column."""
+    means, variances = [], []
+    for column in zip(*rows, strict=True):
+        mean = sum(column) / len(column)
+        means.append(mean)
+        variances.append(sum((value - mean) ** 2 for value in column) / len(column))
+    return means, variances

@@ -1,23 +1,38 @@
 """Models: any `nn.Module` with `forward(batch) -> logits [B]`; these are ours."""
 
 from mamdr.models.autoint import AutoInt, AutoIntConfig
+from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
 from mamdr.models.mlp import MLP, MLPConfig
+from mamdr.models.mmoe import MMOE, MMOEConfig
 from mamdr.models.neurfm import NeurFM, NeurFMConfig
+from mamdr.models.ple import PLE, PLEConfig
 from mamdr.models.registry import MODELS, build
+from mamdr.models.shared_bottom import SharedBottom, SharedBottomConfig
+from mamdr.models.star import STAR, STARConfig
 from mamdr.models.wdl import WDL, WDLConfig
 
 __all__ = [
+    "CGC",
     "MLP",
+    "MMOE",
     "MODELS",
+    "PLE",
+    "STAR",
     "WDL",
     "AutoInt",
     "AutoIntConfig",
+    "CGCConfig",
     "DeepFM",
     "DeepFMConfig",
     "MLPConfig",
+    "MMOEConfig",
     "NeurFM",
     "NeurFMConfig",
+    "PLEConfig",
+    "STARConfig",
+    "SharedBottom",
+    "SharedBottomConfig",
     "WDLConfig",
     "build",
 ]

@@ -11,9 +11,14 @@ from torch import nn
 from mamdr.config import lookup, parse
 from mamdr.data.domains import Schema
 from mamdr.models.autoint import AutoInt, AutoIntConfig
+from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
 from mamdr.models.mlp import MLP, MLPConfig
+from mamdr.models.mmoe import MMOE, MMOEConfig
 from mamdr.models.neurfm import NeurFM, NeurFMConfig
+from mamdr.models.ple import PLE, PLEConfig
+from mamdr.models.shared_bottom import SharedBottom, SharedBottomConfig
+from mamdr.models.star import STAR, STARConfig
 from mamdr.models.wdl import WDL, WDLConfig
 from mamdr.seeds import derive
 
@@ -23,6 +28,11 @@ MODELS: dict[str, tuple[Callable[..., Any], Callable[..., nn.Module]]] = {
     "neurfm": (NeurFMConfig, NeurFM),
     "autoint": (AutoIntConfig, AutoInt),
     "deepfm": (DeepFMConfig, DeepFM),
+    "shared_bottom": (SharedBottomConfig, SharedBottom),
+    "mmoe": (MMOEConfig, MMOE),
+    "cgc": (CGCConfig, CGC),
+    "ple": (PLEConfig, PLE),
+    "star": (STARConfig, STAR),
 }
 """For each name, the settings and the module made of a schema and the settings."""
 

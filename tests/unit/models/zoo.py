@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import Batch, Schema
+from mamdr.models.routing import DomainRows
 from mamdr.testing import tiny_market
 
 DATA = tiny_market(numeric=True)
@@ -18,6 +19,19 @@ SMALL: dict[str, dict[str, Any]] = {
     "neurfm": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
     "autoint": {"embedding": 4, "layers": 2, "heads": 2, "head": 3, "hidden": [6, 4], "dropout": 0.1},
     "deepfm": {"embedding": 4, "hidden": [6, 4], "dropout": 0.1},
+    "shared_bottom": {"embedding": 4, "hidden": [6, 5], "towers": [4], "dropout": 0.1},
+    "mmoe": {"embedding": 4, "experts": [6, 5], "count": 3, "gates": [3], "towers": [4], "dropout": 0.1},
+    "cgc": {"embedding": 4, "experts": [6, 5], "specific": 3, "gates": [3], "towers": [4], "dropout": 0.1},
+    "ple": {
+        "embedding": 4,
+        "levels": 3,
+        "experts": [5],
+        "specific": 3,
+        "gates": [3],
+        "towers": [4],
+        "dropout": 0.1,
+    },
+    "star": {"embedding": 4, "hidden": [6, 5], "auxiliary": [4], "dropout": 0.1},
 }
 
 
@@ -60,3 +74,8 @@ def layer_of(linear: nn.Linear) -> tuple[Any, Any]:
 def layers_of(module: nn.Module) -> list[tuple[Any, Any]]:
     """Every fully connected layer, in order."""
     return [layer_of(part) for part in module.modules() if isinstance(part, nn.Linear)]
+
+
+def tables_of(module: nn.Module) -> list[Any]:
+    """Every table of what domains keep, in order."""
+    return [part for part in module.modules() if isinstance(part, DomainRows)]
