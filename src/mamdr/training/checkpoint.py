@@ -2,14 +2,15 @@
 
 A checkpoint is a folder: `meta.json` (what is in it, with a hash of itself and of the other file) and
 `state.safetensors` (every tensor). Points are stored as `NAME/flat` and `NAME/ids/TABLE`, many domains' specific parts
-one after another in one tensor each, so that ten thousands of domains are four tensors and not forty thousand.
+one after another in one tensor each, so that ten thousands of domains are four tensors and not forty thousand; so are
+moments that each domain has of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
     tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], state.space)
     if state.tuned:
         tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], state.space)
-    for purpose, moments in state.moments.items():
-        for name, point in moments.points.items():
-            tensors |= _points_out(f"moments/{purpose}/{name}", [point], state.space)
+    for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
+        name = prefix.rpartition("/")[2]
+        tensors |= _points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
     tensors |= {f"buffers/{name}": value for name, value in state.buffers.items()}
     meta = {
         "round": state.round,
@@ -95,10 +96,10 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables]
     )
     specific = dict(zip(meta["domains"], _points_in("specific", tensors, space), strict=True))
-    moments = {
-        purpose: Moments(step, {n: _points_in(f"moments/{purpose}/{n}", tensors, space)[0] for n in names})
-        for purpose, (step, names) in meta["moments"].items()
-    }
+    moments = {purpose: Moments(step) for purpose, (step, _) in meta["moments"].items()}
+    for prefix, purposes in _shelves({p: names for p, (_, names) in meta["moments"].items()}).items():
+        for purpose, point in zip(purposes, _points_in(prefix, tensors, space), strict=True):
+            moments[purpose].points[prefix.rpartition("/")[2]] = point
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
     tuned = dict(zip(owners, _points_in("tuned", tensors, space) if owners else [], strict=True))
@@ -134,6 +135,18 @@ def read_meta(folder: Path) -> dict[str, Any]:
     if stated != _digest(content):
         raise _damaged(path, "its checksum does not agree with its content")
     return content
+
+
+def _shelves(moments: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Where moments lie: prefix -> the purposes whose points are there, one after another.
+
+    A purpose is a word ("inner") or a word and a domain ("inner/3"); all of a word lie together.
+    """
+    shelves: dict[str, list[str]] = {}
+    for purpose in sorted(moments):
+        for name in moments[purpose]:
+            shelves.setdefault(f"moments/{purpose.partition('/')[0]}/{name}", []).append(purpose)
+    return shelves
 
 
 def _points_out(prefix: str, points: list[Point], space: Space) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from mamdr.parameters import LocalStore
 from mamdr.strategies import Problem, Separate, State
@@ -58,5 +59,6 @@ def test_a_part_holds_the_domains_own_rows_alone() -> None:
 def test_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     module = TwoTables(dropout=0.3)
     checkpoint.save(tmp_path / "one", train(module, DATA, Separate(), 1), {})
+    assert len(load_file(tmp_path / "one" / "state.safetensors")) < 30  # however many domains there are
     state, _ = checkpoint.load(tmp_path / "one", train(module, DATA, Separate(), 0).space)
     assert same_bits(train(module, DATA, Separate(), 2, state=state), train(module, DATA, Separate(), 3))
