@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ from typer.core import TyperGroup
 from mamdr import __version__
 from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
+from mamdr.cli.models import models
 from mamdr.cli.report import report
 from mamdr.cli.train import train
 from mamdr.errors import MamdrError
@@ -24,15 +27,28 @@ from mamdr.errors import MamdrError
 class _Commands(TyperGroup):
     """Commands that end quietly when a person interrupts them, or when nobody reads their output any more."""
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        with _told():
+            return super().make_context(*args, **settings)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _told():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("mamdr: interrupted; nothing half-written was left behind", err=True)
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # | head
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell of an interruption in one line, before typer hears of it; what a command has to say of it comes along."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        typer.echo(
+            f"mamdr: interrupted; {str(interrupt) or 'nothing half-written was left behind'}", err=True
+        )
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 app = typer.Typer(
@@ -47,6 +63,7 @@ app.add_typer(data_app)
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)
+app.command()(models)
 
 
 def _version(wanted: bool) -> None:
@@ -74,3 +91,6 @@ def main() -> None:
     except MamdrError as error:
         typer.echo(f"mamdr: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before a command began
+        typer.echo("mamdr: interrupted; nothing was done yet", err=True)
+        sys.exit(130)
