@@ -15,7 +15,13 @@ import mamdr
 from mamdr.cli import app, main
 from mamdr.errors import CheckpointError, ConfigError, MamdrError
 
-COMMANDS = ["train", "evaluate", "report", "data build", "data import", "data describe", "data synthetic"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "report",
+    "models",
+    *(f"data {name}" for name in ("build", "import", "describe", "synthetic")),
+]
 
 
 def every_command(group: typer.core.TyperGroup, prefix: str = "") -> list[str]:
