@@ -25,7 +25,7 @@ class DomainRegularization:
         θ_i ← θ_i + specific_lr · walk(θ_S + θ_i, [j, i])
 
     With `keep` below 1 each round starts from keep · θ_i: what a specific part learned beside older shared parameters
-    fades, so that it does not grow with the number of rounds (in the paper it does, and over-fits when rounds are many).
+    fades, so that it does not grow with the number of rounds (the paper's does, and over-fits when rounds are many).
 
     Args:
         num_helpers: k >= 0, helpers drawn per domain and round without replacement (all others if there are fewer).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from mamdr.strategies import State, Strategy
 from mamdr.testing.lab import at_work, parameters_of, problem_of, same_bits, scores, train
 from mamdr.testing.market import tiny_market
 from mamdr.testing.modules import TiedTables, TwoTables
+from mamdr.training import checkpoint
 
 
 class StrategyConformance(ABC):
@@ -50,6 +53,14 @@ class StrategyConformance(ABC):
         straight = self._trained(3)
         for stop in (0, 1, 2):
             assert same_bits(straight, self._trained(3 - stop, state=self._trained(stop)))
+
+    def test_a_checkpoint_holds_all_that_was_learned(self) -> None:
+        state = self._trained()
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint.save(Path(folder) / "state", state, {})
+            again, _ = checkpoint.load(Path(folder) / "state", state.space)
+        assert same_bits(state, again)
+        assert same_bits(self._trained(1, state=state), self._trained(1, state=again))
 
     def test_results_do_not_depend_on_global_random_state(self) -> None:
         with torch.random.fork_rng(devices=[]):
