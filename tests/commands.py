@@ -5,11 +5,14 @@ A server imports mamdr once and forks for each command: exit codes, signals and 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -30,7 +33,7 @@ class Result:
 
 
 class Command:
-    """A command at work.
+    """A command at work, from the moment on when it begins.
 
     Args:
         words: its words, without `mamdr`.
@@ -40,12 +43,22 @@ class Command:
 
     def __init__(self, *words: object, folder: Path, prepare: Prepare | None = None) -> None:
         self.folder = folder
-        self.process = _SERVER.Process(target=_work, args=([str(word) for word in words], folder, prepare))
+        begun, told = _SERVER.Pipe(duplex=False)
+        self.process = _SERVER.Process(
+            target=_work, args=([str(word) for word in words], folder, prepare, told)
+        )
         self.process.start()
+        begun.recv()
 
-    def signal(self, number: int) -> None:
+    def kill(self) -> None:
+        """SIGKILL to the command alone, as the system's out-of-memory killer does."""
+        self.process.kill()
+
+    def interrupt(self) -> None:
+        """SIGINT to the command and its workers, as a terminal does for Ctrl-C."""
         assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.killpg(self.process.pid, signal.SIGINT)
 
     def wait(self) -> Result:
         self.process.join(LIMIT)
@@ -79,13 +92,15 @@ def bad(*words: object, folder: Path, code: int = 1, prepare: Prepare | None = N
     return result.err
 
 
-def _work(words: list[str], folder: Path, prepare: Prepare | None) -> None:
+def _work(words: list[str], folder: Path, prepare: Prepare | None, told: Connection) -> None:
     from mamdr.cli import main
 
+    os.setpgid(0, 0)
     os.chdir(folder)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     if prepare is not None:
         prepare()
     sys.argv = ["mamdr", *words]
+    told.send(True)
     main()

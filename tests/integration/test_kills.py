@@ -180,7 +180,7 @@ def test_killed_at(moment: Callable[[], None], place: Path) -> None:
     while not (place / "reached").exists():
         assert command.process.is_alive(), command.wait()
         time.sleep(0.01)
-    command.signal(signal.SIGKILL)
+    command.kill()
     assert command.wait().code == -signal.SIGKILL
     assert_whole(place / name)
     resume(place, name)
@@ -194,7 +194,7 @@ def test_killed_at_random_moments_until_it_is_done(jobs: int, place: Path) -> No
         more = ("--resume", "--set", f"train.jobs={jobs}")
         command = Command(*words(name, *more), folder=place)
         time.sleep(float(draw.uniform(0.05, 0.8)))
-        command.signal(signal.SIGKILL)
+        command.kill()
         command.wait()
         assert_whole(place / name)
     resume(place, name, jobs)

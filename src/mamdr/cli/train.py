@@ -55,7 +55,6 @@ def train(
     except KeyboardInterrupt:
         again = ["mamdr", "train", str(recipe), "--data", str(data), "--out", str(out)]
         again += [word for value in values or () for word in ("--set", value)]
-        typer.echo(f"mamdr: interrupted; go on with: {shlex.join([*again, '--resume'])}", err=True)
-        raise typer.Exit(130) from None
+        raise KeyboardInterrupt(f"go on with: {shlex.join([*again, '--resume'])}") from None
     if not quiet:
         typer.echo(f"Next: mamdr evaluate {out}", err=True)

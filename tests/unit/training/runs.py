@@ -22,6 +22,7 @@ from mamdr.training import Run, Trainer, TrainOptions
 
 WALK = WalkOptions(batch_size=8, inner=Adam(lr=0.01))
 RECIPE: dict[str, Any] = {"model": {"name": "custom"}, "strategy": {"name": "custom"}}
+_BESIDE = ("tensorboard", "metrics-", "report.html")  # what is no part of the run itself
 _TIMES = ("time", "seconds", "evaluation_seconds")
 
 
@@ -116,7 +117,7 @@ def _read(folder: Path) -> dict[str, Any]:
         meta["extra"]["stopping"].pop("patience")  # a setting, which may change
         checkpoints[part.name] = load_file(part / "state.safetensors"), meta
     return {
-        "names": sorted(path.name for path in folder.iterdir() if path.name != "tensorboard"),
+        "names": sorted(path.name for path in folder.iterdir() if not path.name.startswith(_BESIDE)),
         "checkpoints": dict(sorted(checkpoints.items())),
         "rounds": events_of(folder, "round", "stop"),
         "info": json.loads((folder / "run.json").read_text(encoding="utf-8")),
