@@ -47,7 +47,7 @@ def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> St
         name: a key of `STRATEGIES`.
         settings: its fields; `outer` may be a table with a `name` of its own ("sgd", "adagrad", "adam", "nesterov");
             `preset = "authors"` starts from the authors' choices (kept optimizer, own helper, random start); `after`
-            is a table of another strategy, with a `name` of its own.
+            is a table of another strategy, with a `name` of its own, and takes over the preset.
         where: the table's name in the recipe, for messages.
 
     Raises:
@@ -62,23 +62,22 @@ def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> St
     if preset not in ("paper", "authors"):
         raise ConfigError(f"{where}.preset = {preset!r}", "'paper' or 'authors'", "Correct the recipe")
     if preset == "authors":
-        if name not in _AUTHORS:
-            raise ConfigError(f"{where}.preset for {name!r}", "a strategy that has presets", "Leave it out")
-        values = _AUTHORS[name] | values
+        values = _AUTHORS.get(name, {}) | values
     if isinstance(values.get("outer"), Mapping):
         rule = dict(values["outer"])
         kind = rule.pop("name", "sgd")
         values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, f"{where}.outer")
-    if "after" in values and name == "finetune":
-        values["after"] = _after(values["after"], f"{where}.after")
+    if name == "finetune":
+        values["after"] = _after(values.get("after", {"name": "alternate"}), preset, f"{where}.after")
     return parse(make, values, where)
 
 
-def _after(table: object, where: str) -> Strategy:
-    """The strategy of a table within a strategy's table."""
+def _after(table: object, preset: str, where: str) -> Strategy:
+    """The strategy of a table within a strategy's table, whose preset it takes over where it says none."""
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         raise ConfigError(f"{where} = {table!r}", "a table with a name", f'Add name = "..." under [{where}]')
-    return build(table["name"], {key: value for key, value in table.items() if key != "name"}, where)
+    settings = {"preset": preset, **table}
+    return build(settings.pop("name"), settings, where)
 
 
 def describe(strategy: Strategy) -> dict[str, Any]:

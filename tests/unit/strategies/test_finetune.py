@@ -133,6 +133,14 @@ def test_built_from_a_table_within_a_table() -> None:
     assert Recipe.parse(recipe.tables()) == recipe
 
 
+def test_the_preset_is_that_of_the_strategy_before_it() -> None:
+    assert build("finetune", {}) == Finetune(after=Alternate())
+    after = {"name": "mamdr", "num_helpers": 2}
+    assert build("finetune", {"preset": "authors", "after": after}) == Finetune(after=MAMDR.authors(2))
+    paper = {**after, "preset": "paper"}
+    assert build("finetune", {"preset": "authors", "after": paper}) == Finetune(after=MAMDR(num_helpers=2))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -144,7 +152,7 @@ def test_built_from_a_table_within_a_table() -> None:
         ({"after": {"name": "finetune"}}, "strategy.after fine-tunes already"),
         ({"passes": 0}, "strategy.passes = 0; expected greater than or equal to 1"),
         ({"share": 1.5}, "strategy.share = 1.5; expected less than or equal to 1"),
-        ({"preset": "authors"}, "strategy.preset for 'finetune'; expected a strategy that has presets"),
+        ({"after": {"name": "dn", "preset": "us"}}, "strategy.after.preset = 'us'; expected 'paper' or"),
     ],
 )
 def test_what_does_not_fit_is_one_line(settings: dict[str, object], message: str) -> None:
