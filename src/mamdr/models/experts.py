@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mamdr.models.layers import ReLUDropout, multiply
-from mamdr.models.routing import DomainRows, Routing, kernels, unpack
+from mamdr.models.routing import Routing, kernels, unpack
 
 
 class Experts(nn.Module):
@@ -54,17 +54,16 @@ class DomainExperts(nn.Module):
             layers = (unpack(values, *shape) for values, shape in zip(kept, self.shapes, strict=True))
             return run(layers, self.after, rows, constant)
 
-        tables: Iterable[DomainRows] = self.tables  # type: ignore[assignment]
-        return routing.each(experts, rows, *(routing.rows(table) for table in tables))
+        return routing.each(experts, rows, *(routing.rows(table) for table in self.tables))
 
 
 def run(
     layers: Iterable[tuple[Tensor, Tensor]], after: nn.Module, rows: Tensor, constant: Tensor | None
 ) -> Tensor:
-    """N networks over the same rows: [B, V] to [B, N, S].
+    """N networks over the same rows: [B, V] to [B, N, S]; or for g domains at once, [g, b, V] to [g, b, N, S].
 
     Args:
-        layers: kernels [N, size, before] and biases [N, size], from the first layer to the last.
+        layers: kernels [N, size, before] and biases [N, size], from the first layer to the last; or [g, N, ...].
         after: applied after each layer.
         rows, constant: as in `layers.multiply`.
 
@@ -73,11 +72,11 @@ def run(
     out: Tensor | None = None
     for weight, bias in layers:
         if out is None:
-            first = multiply(weight.flatten(0, 1), bias.flatten(), rows, constant)
-            out = after(first).view(len(rows), *bias.shape)
+            first = multiply(weight.flatten(-3, -2), bias.flatten(-2), rows, constant)
+            out = after(first).view(*rows.shape[:-1], *bias.shape[-2:])
         else:
-            deeper = torch.baddbmm(bias.unsqueeze(1), out.transpose(0, 1), weight.transpose(1, 2))
-            out = after(deeper).transpose(0, 1)
+            deeper = out.transpose(-3, -2) @ weight.transpose(-2, -1) + bias.unsqueeze(-2)
+            out = after(deeper).transpose(-3, -2)
     assert out is not None
     return out
 

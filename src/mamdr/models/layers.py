@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,13 +58,15 @@ def multiply(weight: Tensor, bias: Tensor, rows: Tensor, constant: Tensor | None
     """[rows | constant] · weightᵀ + bias, the constant part multiplied once instead of B times.
 
     Args:
-        weight: [size, V + C].
-        bias: [size].
-        rows: [B, V].
-        constant: [1, C], the same for every row; None when C is 0.
+        weight: [size, V + C]; or several layers' at once, [g, size, V].
+        bias: [size]; or [g, size].
+        rows: [B, V]; or [g, b, V], for each layer its own.
+        constant: [1, C], the same for every row; None when C is 0, and for several layers.
 
     Cost: B · V products for each output instead of B · (V + C), forward and backward.
     """
+    if weight.ndim == 3:
+        return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
     if constant is None:
         return F.linear(rows, weight, bias)
     cut = rows.shape[1]

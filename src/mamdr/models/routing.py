@@ -3,13 +3,13 @@
 B rows, D domains, G distinct domains of a batch, W values a domain keeps, N experts. Whatever a domain keeps is a row
 of a table, so that a batch reads and moves the rows of its own domains, and a model of 10,000 domains computes what a
 model of ten does. A batch of one domain, the usual case in training, takes one row and multiplies plainly; a mixed
-batch is put in order of domains and goes domain by domain. No row ever meets another domain's layers.
+batch is put in order of domains and multiplied by batches of kernels. No row meets another domain's layers.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,13 @@ class DomainRows(nn.Embedding):
 class Routing:
     """A batch's rows by domain.
 
-    A batch of one domain is known by its domain column, which is one value expanded (stride 0).
+    A batch of one domain is known by its domain column, which is one value expanded (stride 0). In a mixed batch,
+    domains of like numbers of rows (up to twice as many) are computed together, each with its rows padded to as many.
+
+    Attributes:
+        one: whether it is a batch of one domain.
+        distinct: [G], the domains.
+        counts, which: of a mixed batch, rows of each distinct domain [G], and each row's place in `distinct` [B].
 
     Args:
         domain: [B], B >= 1.
@@ -48,31 +54,60 @@ class Routing:
         if self.one:
             self.distinct = domain[:1]
             return
-        ordered, self.order = torch.sort(domain, stable=True)
-        self.distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
-        self.first = self.order.index_select(0, counts.cumsum(0) - counts)
-        self.sizes: list[int] = counts.tolist()
-        self.back = torch.argsort(self.order)
+        ordered, order = torch.sort(domain, stable=True)
+        distinct, counts = torch.unique_consecutive(ordered, return_counts=True)
+        starts = counts.cumsum(0) - counts
+        counts, by_size = torch.sort(counts, stable=True)
+        starts, self.distinct, self.counts = starts[by_size], distinct[by_size], counts
+        self.which = torch.empty_like(order)
+        self.which[order] = torch.argsort(by_size).repeat_interleave(counts[torch.argsort(by_size)])
+        self.first = order[starts]
+        self.groups = list(_groups(starts, counts))
+        self._places = [order[places] for places, _ in self.groups]
+        placed = [places[real] for places, (_, real) in zip(self._places, self.groups, strict=True)]
+        self._back = torch.argsort(torch.cat(placed))
 
-    def rows(self, table: DomainRows) -> Sequence[Tensor]:
-        """G rows [W] of a table, in the order of `distinct`."""
-        values = table(self.distinct) if self.one else table(self.domain, self.first)
-        found: Sequence[Tensor] = values.unbind()
+    def rows(self, table: nn.Module) -> Tensor:
+        """Rows [G, W] of a table of domains, in the order of `distinct`."""
+        found: Tensor = table(self.distinct) if self.one else table(self.domain, self.first)
         return found
 
-    def each(self, function: Callable[..., Tensor], rows: Tensor, *kept: Sequence[Tensor]) -> Tensor:
-        """`function(rows of a domain, *what it keeps)` for each distinct domain, in the batch's order again.
+    def each(self, function: Callable[..., Tensor], rows: Tensor, *kept: Tensor) -> Tensor:
+        """`function(a domain's rows, *what it keeps)` for each distinct domain, in the batch's order again.
 
         Args:
-            function: of [b, V] and one entry of each of `kept`; gives [b, ...].
+            function: of rows [b, V] and what is kept [W]...; or of several domains at once, of [g, b, V] and [g, W]....
+                Gives [b, ...], or [g, b, ...].
             rows: [B, V].
-            kept: sequences of G.
+            kept: [G, W] each.
+
+        Cost: one call of the function for each power of two that lies between the numbers of rows of two domains, each
+            on at most twice as many rows as there are.
         """
         if self.one:
             return function(rows, *(values[0] for values in kept))
-        parts = torch.split(rows.index_select(0, self.order), self.sizes)
-        done = [function(*of_domain) for of_domain in zip(parts, *kept, strict=True)]
-        return torch.cat(done).index_select(0, self.back)
+        done, begin = [], 0
+        for places, (_, real) in zip(self._places, self.groups, strict=True):
+            end = begin + len(places)
+            done.append(function(rows[places], *(values[begin:end] for values in kept))[real])
+            begin = end
+        return torch.cat(done).index_select(0, self._back)
+
+
+def _groups(starts: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Domains computed together, g of them with up to b rows: places [g, b] in the rows by domain, and which are real.
+
+    A domain of fewer rows has its last one again.
+
+    Args:
+        starts, counts: [G], of each domain, counts ascending.
+    """
+    classes = torch.frexp(counts.double())[1]
+    sizes = torch.unique_consecutive(classes, return_counts=True)[1].tolist()
+    for begin, many in zip(torch.split(starts, sizes), torch.split(counts, sizes), strict=True):
+        steps = torch.arange(int(many[-1]), device=starts.device)
+        places = begin.unsqueeze(1) + torch.minimum(steps, many.unsqueeze(1) - 1)
+        yield places, steps < many.unsqueeze(1)
 
 
 def kernels(domains: int, size: int, width: int, count: int = 1) -> DomainRows:
@@ -86,9 +121,10 @@ def kernels(domains: int, size: int, width: int, count: int = 1) -> DomainRows:
 
 
 def unpack(values: Tensor, size: int, width: int, count: int = 1) -> tuple[Tensor, Tensor]:
-    """Kernels [count, size, width] and biases [count, size] of a row of `kernels`."""
-    cut = count * size * width
-    return values[:cut].view(count, size, width), values[cut:].view(count, size)
+    """Kernels [..., count, size, width] and biases [..., count, size] of rows [..., W] of `kernels`."""
+    cut, leading = count * size * width, values.shape[:-1]
+    weight = values[..., :cut].reshape(*leading, count, size, width)
+    return weight, values[..., cut:].reshape(*leading, count, size)
 
 
 class DomainLayers(nn.Module):
@@ -114,8 +150,9 @@ class DomainLayers(nn.Module):
             out, shared = rows, constant
             for number, (values, shape) in enumerate(zip(kept, self.shapes, strict=True)):
                 weight, bias = unpack(values, *shape)
-                out = multiply(weight[0], bias[0], self.between(out) if number else out, shared)
+                before = self.between(out) if number else out
+                out = multiply(weight.squeeze(-3), bias.squeeze(-2), before, shared)
                 shared = None
             return out
 
-        return routing.each(network, rows, *(routing.rows(table) for table in self.tables))  # type: ignore[arg-type]
+        return routing.each(network, rows, *(routing.rows(table) for table in self.tables))

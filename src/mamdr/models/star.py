@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
-from mamdr.models.layers import Hidden, ReLUDropout, dense
+from mamdr.models.layers import Hidden, ReLUDropout, dense, multiply
 from mamdr.models.routing import DomainRows, Routing, unpack
 from mamdr.models.settings import Rate, Width, Widths
 
@@ -71,26 +71,44 @@ class PartitionedNorm(nn.Module):
         self.register_buffer("batches", torch.zeros(domains, dtype=torch.int64))
 
     def forward(self, routing: Routing, rows: Tensor) -> Tensor:
-        return routing.each(self._one, rows, routing.rows(self.own), torch.split(routing.distinct, 1))
-
-    def _one(self, rows: Tensor, own: Tensor, domain: Tensor) -> Tensor:
-        """Rows of one domain; `domain` is its id, [1]."""
-        own_scale, own_shift = own.chunk(2)
+        own_scale, own_shift = routing.rows(self.own).chunk(2, dim=1)
         scale, shift = self.scale * (1 + own_scale), self.shift + own_shift
+        normalised = self._one if routing.one else self._mixed
+        return normalised(routing, rows, scale, shift)
+
+    def _one(self, routing: Routing, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Rows of one domain, with its scale and shift [1, W]."""
+        weight, bias = scale.squeeze(0), shift.squeeze(0)
         if self.training and len(rows) > 1:
-            mean, variance = torch.zeros_like(scale.detach()), torch.ones_like(scale.detach())
-            out = F.batch_norm(rows, mean, variance, scale, shift, True, momentum=1.0, eps=self.eps)
-            self._keep(domain, mean, variance)
+            mean, variance = torch.zeros_like(weight.detach()), torch.ones_like(weight.detach())
+            out = F.batch_norm(rows, mean, variance, weight, bias, True, momentum=1.0, eps=self.eps)
+            self._keep(routing.distinct, mean.unsqueeze(0), variance.unsqueeze(0))
             return out
-        mean, variance = self.mean[domain].squeeze(0), self.variance[domain].squeeze(0)
-        return F.batch_norm(rows, mean, variance, scale, shift, False, eps=self.eps)
+        mean, variance = (kept[routing.distinct].squeeze(0) for kept in (self.mean, self.variance))
+        return F.batch_norm(rows, mean, variance, weight, bias, False, eps=self.eps)
+
+    def _mixed(self, routing: Routing, rows: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Rows of G domains, with their scales and shifts [G, W]."""
+        which, domains, counts = routing.which, routing.distinct, routing.counts.unsqueeze(1)
+        mean, variance = self.mean[domains], self.variance[domains]
+        if self.training:
+            mean = torch.where(counts > 1, torch.zeros_like(mean).index_add(0, which, rows) / counts, mean)
+            squares = (rows - mean[which]).square()
+            spread = torch.zeros_like(mean).index_add(0, which, squares) / counts
+            variance = torch.where(counts > 1, spread, variance)
+            several = routing.counts > 1
+            unbiased = spread * counts / (counts - 1).clamp_min(1)
+            self._keep(domains[several], mean[several], unbiased[several])
+        factor = scale * torch.rsqrt(variance + self.eps)
+        return (rows - mean[which]) * factor[which] + shift[which]
 
     @torch.no_grad()
-    def _keep(self, domain: Tensor, mean: Tensor, variance: Tensor) -> None:
-        self.batches[domain] += 1
-        share = (1 / self.batches[domain]).clamp_min(self.momentum).unsqueeze(1).to(mean.dtype)
-        self.mean[domain] += share * (mean - self.mean[domain])
-        self.variance[domain] += share * (variance - self.variance[domain])
+    def _keep(self, domains: Tensor, mean: Tensor, variance: Tensor) -> None:
+        """Let the statistics [g, W] of a batch's domains [g], without repeats, into the running ones."""
+        self.batches[domains] += 1
+        share = (1 / self.batches[domains].to(mean.dtype)).clamp_min(self.momentum).unsqueeze(1)
+        self.mean[domains] += share * (mean - self.mean[domains])
+        self.variance[domains] += share * (variance - self.variance[domains])
 
 
 class Star(nn.Module):
@@ -119,15 +137,16 @@ class Star(nn.Module):
         self.between = ReLUDropout(dropout)
 
     def forward(self, routing: Routing, rows: Tensor) -> Tensor:
-        return routing.each(self._one, rows, *(routing.rows(table) for table in self.own))  # type: ignore[arg-type]
+        return routing.each(self._one, rows, *(routing.rows(table) for table in self.own))
 
     def _one(self, rows: Tensor, *kept: Tensor) -> Tensor:
-        """Rows of one domain, with what it keeps for each layer."""
+        """Rows of one domain with what it keeps for each layer, or of several."""
         for number, (layer, own) in enumerate(zip(self.shared, kept, strict=True)):
             assert isinstance(layer, nn.Linear)
             weight, bias = unpack(own, layer.out_features, layer.in_features)
             rows = self.between(rows) if number else rows
-            rows = F.linear(rows, layer.weight * (1 + weight[0]), layer.bias + bias[0])
+            kernel, shift = layer.weight * (1 + weight.squeeze(-3)), layer.bias + bias.squeeze(-2)
+            rows = multiply(kernel, shift, rows)
         return rows
 
 

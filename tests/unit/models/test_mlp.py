@@ -68,7 +68,7 @@ def test_the_seed_decides_the_first_values_and_nothing_else_does() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("mpl", {}, "unknown model 'mpl'; .*Did you mean 'mlp'?"),
+        ("mlpp", {}, "unknown model 'mlpp'; .*Did you mean 'mlp'?"),
         ("mlp", {"embeding": 8}, "unknown key model.embeding; .*Did you mean 'embedding'?"),
         ("mlp", {"embedding": 0}, "model.embedding = 0; expected greater than or equal to 1"),
         ("mlp", {"hidden": [8, -1]}, "model.hidden.1 = -1; expected greater than or equal to 1"),

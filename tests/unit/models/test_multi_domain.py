@@ -174,6 +174,24 @@ def test_a_mixed_batch_scores_as_batches_of_one_domain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_mixed_batch_trains_as_batches_of_one_domain(name: str) -> None:
+    """The same gradients, and the same running statistics."""
+    batch, gradients, statistics = mixed_batch(40), [], []
+    parts = [batch]
+    for domain in range(len(SCHEMA.domains)):
+        mine = batch["domain"] == domain
+        parts.append(one_domain({key: column[mine] for key, column in batch.items()}, domain))
+    for batches in (parts[:1], parts[1:]):
+        module = lively(build(name, SCHEMA, SMALL[name] | {"dropout": 0.0})).train()
+        for part in batches:
+            module(part).square().sum().backward()
+        gradients.append([parameter.grad for parameter in module.parameters()])
+        statistics.append(list(module.buffers()))
+    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(statistics[0], statistics[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_domains_differ(name: str) -> None:
     module = lively(build(name, SCHEMA, SMALL[name]))
     first, second = (module(one_domain(mixed_batch(), domain)) for domain in (0, 1))
@@ -310,15 +328,37 @@ def test_settings_that_cannot_be_are_told_at_once(name: str, key: str, value: ob
         build(name, SCHEMA, {key: value})
 
 
-def test_routing_puts_rows_back_where_they_were() -> None:
-    routing = Routing(torch.tensor([3, 1, 3, 0, 1]))
-    assert routing.distinct.tolist() == [0, 1, 3]
-    seen: list[tuple[list[float], str]] = []
+def test_routing_finds_each_row_its_domain() -> None:
+    """Domains of as many rows (to a power of two) together, filled up; every row back in its place."""
+    domain = torch.tensor([3, 1, 3, 0, 1, 3, 3, 2, 3])
+    routing = Routing(domain)
+    assert routing.distinct.tolist() == [0, 2, 1, 3]
+    assert routing.counts.tolist() == [1, 1, 2, 5]
+    assert torch.equal(routing.distinct[routing.which], domain)
+    seen: list[Any] = []
 
-    def note(rows: torch.Tensor, kept: str) -> torch.Tensor:
-        seen.append((rows.squeeze(1).tolist(), kept))
-        return rows * 10
+    def note(rows: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        seen.append((rows.squeeze(2).tolist(), kept.squeeze(1).tolist()))
+        return rows + kept.unsqueeze(1)
 
-    rows = torch.arange(5.0).unsqueeze(1)
-    assert torch.equal(routing.each(note, rows, ["a", "b", "c"]), rows * 10)  # type: ignore[list-item]
-    assert seen == [([3.0], "a"), ([1.0, 4.0], "b"), ([0.0, 2.0], "c")]
+    rows, own = torch.arange(9.0).unsqueeze(1), 10 * routing.distinct.double().unsqueeze(1)
+    out = routing.each(note, rows.double(), own)
+    assert torch.equal(out.squeeze(1), torch.arange(9.0) + 10 * domain.double())
+    assert seen == [
+        ([[3.0], [7.0]], [0.0, 20.0]),
+        ([[1.0, 4.0]], [10.0]),
+        ([[0.0, 2.0, 5.0, 6.0, 8.0]], [30.0]),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_routing_of_any_batch(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    domain = (torch.rand(50, generator=draw) ** 3 * 20).long()
+    routing, rows = Routing(domain), torch.randn(50, 2, generator=draw)
+    assert torch.equal(routing.distinct[routing.which], domain)
+    assert torch.equal(routing.counts, torch.bincount(domain)[routing.distinct])
+    own = routing.distinct.float().unsqueeze(1)
+    assert torch.equal(
+        routing.each(lambda r, kept: r * kept.unsqueeze(1), rows, own), rows * domain.unsqueeze(1)
+    )
