@@ -178,6 +178,14 @@ def test_awkward_domains(strategy: str, place: Path) -> None:
     assert "n/a" in good("evaluate", name, folder=place)
 
 
+def test_fine_tuning_is_told_of(place: Path) -> None:
+    recipe = RECIPE.replace('name = "mamdr"\nnum_helpers = 1', 'name = "finetune"\nafter = { name = "dn" }')
+    (place / "finetune.toml").write_text(recipe)
+    good(*words("tuned", recipe="finetune.toml"), folder=place)
+    assert json.loads(good("evaluate", "tuned", "--json", folder=place))["finetuned"] is True
+    assert ", fine-tuned, " in good("evaluate", "tuned", folder=place)
+
+
 # What goes wrong: exit code, one line, nothing left behind.
 
 
@@ -357,15 +365,16 @@ def test_wrong_use_exits_with_2(place: Path) -> None:
 
 def slow_rounds() -> None:
     """Rounds take a second at least."""
-    from mamdr.training import trainer
+    import mamdr.training.trainer
 
-    real = trainer.measure
+    owner: Any = mamdr.training.trainer
+    real = owner.measure
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(1)
         return real(*args, **kwargs)
 
-    trainer.measure = slow  # type: ignore[assignment]
+    owner.measure = slow
 
 
 def told(path: Path, text: str) -> bool:

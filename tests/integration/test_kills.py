@@ -205,13 +205,15 @@ def full_disk() -> None:
     """The second checkpoint finds the disk full, as safetensors says it."""
     from safetensors import SafetensorError
 
-    from mamdr.training import checkpoint
+    import mamdr.training.checkpoint
+
+    owner: Any = mamdr.training.checkpoint
 
     def full(*args: Any, **kwargs: Any) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    calls, real = iter(range(1, 1000)), checkpoint.save_file
-    checkpoint.save_file = lambda *args: full() if next(calls) == 2 else real(*args)  # type: ignore[assignment]
+    calls, real = iter(range(1, 1000)), owner.save_file
+    owner.save_file = lambda *args: full() if next(calls) == 2 else real(*args)
 
 
 def full_disk_at_a_rename() -> None:

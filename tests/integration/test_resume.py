@@ -8,7 +8,18 @@ import pytest
 from tests.unit.training.runs import assert_same_run, events_of, train
 
 from mamdr.parameters import outer
-from mamdr.strategies import MAMDR, Alternate, DomainNegotiation, DomainRegularization, Strategy, Then
+from mamdr.strategies import (
+    MAMDR,
+    Alternate,
+    DomainNegotiation,
+    DomainRegularization,
+    Finetune,
+    Joint,
+    Reptile,
+    Separate,
+    Strategy,
+    Then,
+)
 
 STRATEGIES: dict[str, Strategy] = {
     "alternate with its kept Adam": Alternate(),
@@ -19,6 +30,10 @@ STRATEGIES: dict[str, Strategy] = {
     "dr": DomainRegularization(num_helpers=2, specific_lr=0.5),
     "mamdr": MAMDR(num_helpers=2),
     "mamdr as the authors": MAMDR.authors(num_helpers=1),
+    "mamdr, fine-tuned": Finetune(MAMDR(num_helpers=1)),
+    "joint": Joint(),
+    "reptile": Reptile(),
+    "separate": Separate(),
     "dn, then dr on own rows": Then(DomainNegotiation(), DomainRegularization(num_helpers=1, rows="own")),
 }
 

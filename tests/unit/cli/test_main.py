@@ -25,10 +25,12 @@ COMMANDS = [
 
 
 def every_command(group: typer.core.TyperGroup, prefix: str = "") -> list[str]:
-    found = []
+    found: list[str] = []
     for name, command in group.commands.items():
-        inner = isinstance(command, typer.core.TyperGroup)
-        found += every_command(command, f"{name} ") if inner else [prefix + name]
+        if isinstance(command, typer.core.TyperGroup):
+            found += every_command(command, f"{prefix}{name} ")
+        else:
+            found.append(prefix + name)
     return found
 
 

@@ -76,7 +76,10 @@ def test_no_recipe(text: str | None, tmp_path: Path) -> None:
 
 
 def test_settings_leave_out_what_may_change() -> None:
-    recipe = {"model": {"hidden": (8, 4)}, "train": {"rounds": 3, "patience": 1, "jobs": 2, "seed": 1}}
+    recipe: dict[str, Any] = {
+        "model": {"hidden": (8, 4)},
+        "train": {"rounds": 3, "patience": 1, "jobs": 2, "seed": 1},
+    }
     assert settings_of(recipe) == {"model": {"hidden": [8, 4]}, "train": {"seed": 1}}
     assert recipe["train"]["rounds"] == 3
 

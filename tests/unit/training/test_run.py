@@ -15,7 +15,18 @@ from tests.unit.training.runs import Normed, odd_market, train
 from mamdr.data.domains import Dataset
 from mamdr.errors import CheckpointError, ConfigError, DataError
 from mamdr.models import build
-from mamdr.strategies import MAMDR, Alternate, DomainNegotiation, DomainRegularization, Strategy, Then
+from mamdr.strategies import (
+    MAMDR,
+    Alternate,
+    DomainNegotiation,
+    DomainRegularization,
+    Finetune,
+    Joint,
+    Reptile,
+    Separate,
+    Strategy,
+    Then,
+)
 from mamdr.testing import same_bits, tiny_market
 from mamdr.training import Recipe, Run, Trainer
 
@@ -25,6 +36,10 @@ STRATEGIES: dict[str, Strategy] = {
     "dr": DomainRegularization(num_helpers=1, specific_lr=0.8),
     "mamdr": MAMDR(num_helpers=1, specific_lr=0.8),
     "authors": MAMDR.authors(num_helpers=1),
+    "finetune": Finetune(MAMDR(num_helpers=1)),
+    "joint": Joint(),
+    "reptile": Reptile(),
+    "separate": Separate(),
     "then": Then(DomainNegotiation(), DomainRegularization(num_helpers=1, specific_lr=0.8)),
 }
 RECIPE = Recipe.parse(

@@ -275,7 +275,7 @@ def test_awkward_domains_are_trained_and_measured(strategy: Any, tmp_path: Path)
     found = run.evaluate("test")
     assert [row.samples for row in found.domains] == [12, 6, 1, 6, 0]
     assert [row.auc is None for row in found.domains] == [False, False, True, True, True]
-    assert found.mean_auc == pytest.approx(np.mean([found.aucs["plain"], found.aucs["unseen"]]))  # type: ignore[list-item]
+    assert found.mean_auc == pytest.approx(np.mean([found.aucs["plain"], found.aucs["unseen"]]))
     assert [len(scores) for _, scores in run.predict("test")] == [12, 6, 1, 6, 0]
 
 
