@@ -86,7 +86,7 @@ class Ours:
         walk = 4 * self.space.size(touched) + self.space.dense_size
         lazy = self.session.options.lazy
         tables = zip(touched, self.space.tables, strict=True)
-        walk += sum(len(rows) * table.dim for rows, table in tables if not lazy(len(rows)))
+        walk += sum(len(rows) * table.dim for rows, table in tables if not lazy(len(rows) * table.dim))
         return {"data_mb": data / MB, "parameters_mb": values * 4 / MB, "walk_mb": walk * 4 / MB}
 
 

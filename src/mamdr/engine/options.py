@@ -9,8 +9,9 @@ from pydantic import Field
 from mamdr.config import component
 from mamdr.engine.inner import SGD, Adagrad, Adam
 
-LAZY_ABOVE = 8192
-"""With `rows="auto"`, compact tables of more rows than this are stepped lazily (where lazy begins to win on a CPU)."""
+LAZY_ABOVE = 1 << 20
+"""With `rows="auto"`, compact tables of more values than this are stepped lazily: 8,192 rows of 128, from where on
+stepping all of them costs more than gathering and writing back a batch's."""
 
 
 @component
@@ -24,7 +25,7 @@ class WalkOptions:
             1e-5 on whole tables, which would make every step cost the whole table).
         rows: "dense" steps all rows of a walk at every batch; "lazy" steps the rows of the batch and makes up for
             what they missed when they are next needed, which comes to the same (Adam: to a few parts in a thousand
-            of a row's move, see `engine.idle`); "auto" is dense up to 8,192 rows of a table and lazy above, which is
+            of a row's move, see `engine.idle`); "auto" is dense up to 2^20 values of a table and lazy above, which is
             fastest. "sparse" lets rows rest that no batch touches, as `torch.optim.SparseAdam`: another method.
         dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256); "torch" leaves `nn.Dropout` alone.
         precision: "float32", or "bfloat16" for autocast.
@@ -37,6 +38,6 @@ class WalkOptions:
     dropout: Literal["packed", "torch"] = "packed"
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    def lazy(self, rows: int) -> bool:
-        """Whether a compact table of so many rows is stepped lazily."""
-        return self.rows in ("lazy", "sparse") or (self.rows == "auto" and rows > LAZY_ABOVE)
+    def lazy(self, values: int) -> bool:
+        """Whether a compact table of so many values (rows times width) is stepped lazily."""
+        return self.rows in ("lazy", "sparse") or (self.rows == "auto" and values > LAZY_ABOVE)

@@ -114,7 +114,7 @@ class _Walked:
                 penalty=options.embedding_l2,
             )
             for t, ids in enumerate(point.ids)
-            if options.lazy(len(ids))
+            if options.lazy(len(ids) * space.tables[t].dim)
         }
         self.eager = [t for t in range(len(point.ids)) if t not in self.lazy]
         sizes = [space.dense_size, *(point.rows(t).numel() for t in self.eager)]

@@ -122,7 +122,7 @@ class Both(torch.optim.Optimizer):
 
 def test_auto_rows_are_dense_for_small_tables_and_lazy_for_large_ones() -> None:
     options = WalkOptions(rows="auto")
-    assert (options.lazy(8192), options.lazy(8193)) == (False, True)
+    assert (options.lazy(1 << 20), options.lazy((1 << 20) + 1)) == (False, True)
 
 
 @pytest.mark.parametrize("rows", ["dense", "lazy"])

@@ -75,7 +75,7 @@ def test_growth_carries_the_moments_along() -> None:
 
 
 def test_a_table_that_grows_past_the_limit_is_lazy_from_there_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mamdr.engine.options.LAZY_ABOVE", 15)
+    monkeypatch.setattr("mamdr.engine.options.LAZY_ABOVE", 15 * 3)
     found = parameters_of(_walk(Nothing, WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01), rows="auto")))
     expected = parameters_of(
         _walk(Everything, WalkOptions(batch_size=8, inner=inner.Adam(lr=0.01), rows="dense"))
