@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -54,15 +55,16 @@ class Processes:
         context = multiprocessing.get_context("fork")
         counter = context.Value("q", 0)
         workers: dict[Connection, Any] = {}
-        for _ in range(min(self.jobs, len(walks))):
-            here, there = context.Pipe(duplex=False)
-            worker = context.Process(
-                target=self._work, args=(walks, order, counter, there, [*workers, here]), daemon=True
-            )
-            worker.start()
-            there.close()
-            workers[here] = worker
         try:
+            with _interrupts_wait():
+                for _ in range(min(self.jobs, len(walks))):
+                    here, there = context.Pipe(duplex=False)
+                    worker = context.Process(
+                        target=self._work, args=(walks, order, counter, there, [*workers, here]), daemon=True
+                    )
+                    worker.start()
+                    there.close()
+                    workers[here] = worker
             yield from self._in_order(walks, workers)
         finally:
             for pipe, worker in workers.items():
@@ -84,9 +86,10 @@ class Processes:
         others: list[Connection],
     ) -> None:
         """A worker: take the next walk until none is left. Ends when the parent is gone and nobody reads."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for other in others:
             other.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler, if it has one, is not for us
         torch.set_num_threads(1)
         try:
@@ -117,6 +120,16 @@ class Processes:
                         open_pipes.remove(pipe)
                         _check_end(workers[pipe])
             yield waiting.pop(index)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Ctrl-C goes to a terminal's every process: a worker must not meet it before it has learned to ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_end(worker: Any) -> None:
