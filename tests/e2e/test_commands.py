@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 from tests.commands import Command, bad, good, run
 from tests.unit.training.runs import assert_same_run
 
@@ -306,6 +307,29 @@ def test_going_on_with_something_else(more: list[str], data: str, message: str, 
     assert tree(place / "run") == before
 
 
+def test_runs_of_your_own_modules_and_data_say_what_is_missing(place: Path) -> None:
+    data = mamdr.Dataset.load(place / "data")
+    module = torch.nn.Embedding(data.schema.ids["user_id"], 1)
+
+    class Mine(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.user = module
+
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            logits: torch.Tensor = self.user(batch["user_id"])
+            return logits.squeeze(1)
+
+    mamdr.fit(Mine(), data, rounds=1, folder=place / "mine")
+    said = bad("evaluate", "mine", folder=place, code=2)
+    assert "a module of your own" in said
+    assert "Mine); expected that module. Open the run in Python: mamdr.Run.open(folder, module=...)." in said
+    mamdr.fit(
+        Mine(), mamdr.synthetic_market(domains=2, users=60, items=30), rounds=1, folder=place / "memory"
+    )
+    assert "in no folder ('synthetic' was in memory)" in bad("evaluate", "memory", folder=place)
+
+
 def test_a_folder_that_is_no_run(place: Path) -> None:
     for name in ("none", "data", "recipe.toml"):
         assert f"no run at {name}; expected a folder that mamdr train wrote" in bad(
@@ -415,6 +439,22 @@ def test_ctrl_c_after_lines_of_rounds(place: Path) -> None:
     ).splitlines()
     assert lines[-1].startswith("mamdr: interrupted; go on with: mamdr train ")
     assert lines[-2].startswith("round   1  ")
+
+
+def test_two_processes_cannot_train_one_run(place: Path) -> None:
+    """The second is refused while the first goes on undisturbed."""
+    (place / "first").mkdir()
+    for file in ("data", "recipe.toml"):
+        (place / "first" / file).symlink_to(place / file)
+    first = Command(*words("../shared"), folder=place / "first", prepare=slow_rounds)
+    while not told(place / "shared" / "events.jsonl", '"event": "round"'):
+        assert first.process.is_alive(), first.wait()
+        time.sleep(0.01)
+    assert "another process is training in shared; expected one at a time." in bad(
+        *words("shared", "--resume"), folder=place
+    )
+    assert first.wait().code == 0
+    assert_same_run(place / "run", place / "shared")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

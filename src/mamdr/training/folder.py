@@ -9,9 +9,11 @@ RUN/metrics-SPLIT.json what `mamdr evaluate` found
 
 from __future__ import annotations
 
+import fcntl
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import tomli_w
 
 from mamdr.data.domains import Dataset
 from mamdr.errors import CheckpointError
-from mamdr.files import atomic_file, write_json
+from mamdr.files import atomic_file, disk_errors, write_json
 
 FORMAT = 1
 _KINDS: dict[str, type] = {
@@ -70,6 +72,50 @@ def read_info(folder: Path) -> dict[str, Any]:
     if wrong:
         raise _damaged(path, f"{wrong[0]!r} is missing or of the wrong kind")
     return info
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Raise CheckpointError when a run cannot be trained in a folder.
+
+    One with a run must be meant to be resumed. One without must be empty, or nearly so when a run was killed before its
+    `run.json` was written.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file", "a new folder", "Choose another")
+    if (folder / "run.json").exists():
+        if not resume:
+            raise CheckpointError(
+                f"{folder} already holds a run", "a new folder", "Add --resume to go on with it"
+            )
+        return
+    mine = {"recipe.toml"} if resume else set()
+    if any(path.name not in mine and not path.name.startswith(".") for path in folder.iterdir()):
+        raise CheckpointError(f"{folder} is not empty and holds no run", "a new folder", "Choose another")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a run to this process while it trains there; the lock goes when the process ends, however it ends.
+
+    Raises:
+        CheckpointError: another process trains there.
+        DataError: the folder cannot be written.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a")
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which workers would go on holding
+        except (BlockingIOError, PermissionError) as error:
+            raise CheckpointError(
+                f"another process is training in {folder}", "one at a time", "Wait for it, or stop it first"
+            ) from error
+        except OSError:  # a file system that knows no locks: its user must know what runs where
+            pass
+        yield
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:

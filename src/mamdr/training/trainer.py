@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 import mamdr
 from mamdr.data.domains import Dataset
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
-from mamdr.errors import CheckpointError, ConfigError
+from mamdr.errors import ConfigError
 from mamdr.files import discard, sweep
 from mamdr.parameters import LocalStore
 from mamdr.seeds import derive
@@ -26,8 +27,10 @@ from mamdr.training.events import JsonLines, Listener, Listeners
 from mamdr.training.folder import (
     FORMAT,
     check_fingerprint,
+    check_folder,
     check_settings,
     checkpoint_folder,
+    locked,
     read_info,
     settings_of,
     write_info,
@@ -91,14 +94,17 @@ class Trainer:
                 "resume without a folder", "the folder of the run to go on with", "Give folder="
             )
         check_data(self.data, self.options.monitor)
-        state, info = self._begin(resume)
-        events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
-        listeners = Listeners([*events, *self.listeners])
-        try:
-            with Session(self.module, self.space, self.data, self.walk) as session:
-                self._rounds(session, state, info, listeners)
-        finally:
-            listeners.close()
+        if self.folder is not None:
+            check_folder(self.folder, resume=resume)
+        with nullcontext() if self.folder is None else locked(self.folder):
+            state, info = self._begin()
+            events = [JsonLines(self.folder / "events.jsonl", state.round)] if self.folder else []
+            listeners = Listeners([*events, *self.listeners])
+            try:
+                with Session(self.module, self.space, self.data, self.walk) as session:
+                    self._rounds(session, state, info, listeners)
+            finally:
+                listeners.close()
         return Run(
             self.module,
             self.space,
@@ -145,7 +151,7 @@ class Trainer:
             write_info(self.folder, info)
         listeners.hear("stop", round=state.round, best_round=self.stopping.best_round, stopped_by=reason)
 
-    def _begin(self, resume: bool) -> tuple[State, dict[str, Any]]:
+    def _begin(self) -> tuple[State, dict[str, Any]]:
         """A fresh state, or the last checkpoint's."""
         fresh = State(
             LocalStore.of(self.module, self.space),
@@ -155,30 +161,12 @@ class Trainer:
         if self.folder is None:
             return fresh, self._info()
         if (self.folder / "run.json").exists():
-            if not resume:
-                raise CheckpointError(
-                    f"{self.folder} already holds a run", "a new folder", "Add --resume to go on with it"
-                )
             return self._resume(fresh)
-        self._check_folder(resume)
         sweep(self.folder)
         info = self._info()
         write_recipe(self.folder, self.recipe)
         write_info(self.folder, info)
         return fresh, info
-
-    def _check_folder(self, resume: bool) -> None:
-        """A folder without `run.json` must be empty, or nearly so when the run was killed before it was written."""
-        assert self.folder is not None
-        if not self.folder.exists():
-            return
-        if not self.folder.is_dir():
-            raise CheckpointError(f"{self.folder} is a file", "a new folder", "Choose another")
-        mine = {"recipe.toml"} if resume else set()
-        if any(path.name not in mine and not path.name.startswith(".") for path in self.folder.iterdir()):
-            raise CheckpointError(
-                f"{self.folder} is not empty and holds no run", "a new folder", "Choose another"
-            )
 
     def _resume(self, fresh: State) -> tuple[State, dict[str, Any]]:
         assert self.folder is not None
