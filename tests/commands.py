@@ -103,4 +103,7 @@ def _work(words: list[str], folder: Path, prepare: Prepare | None, told: Connect
         prepare()
     sys.argv = ["mamdr", *words]
     told.send(True)
-    main()
+    try:
+        main()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do is this helper's, not the command's
