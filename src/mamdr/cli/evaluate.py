@@ -51,18 +51,19 @@ def _show(result: dict[str, Any]) -> None:
     for name in ("mean AUC", "weighted AUC", "pooled AUC", "user GAUC", "log loss"):
         figures.add_column(name, justify="right")
     keys = ("mean_auc", "weighted_auc", "pooled_auc", "user_gauc", "log_loss")
-    figures.add_row(*(_figure(result[key]) for key in keys))
+    figures.add_row(*(figure(result[key]) for key in keys))
     console.print(figures)
     domains = Table(box=box.SIMPLE)
     for name in ("domain", "AUC", "log loss", "samples", "positives"):
         domains.add_column(name, justify="left" if name == "domain" else "right")
     for name, row in list(result["domains"].items())[:_SHOWN]:
-        cells = _figure(row["auc"]), _figure(row["log_loss"]), f"{row['samples']:,}", f"{row['positives']:,}"
+        cells = figure(row["auc"]), figure(row["log_loss"]), f"{row['samples']:,}", f"{row['positives']:,}"
         domains.add_row(name, *cells)
     console.print(domains)
     if len(result["domains"]) > _SHOWN:
         console.print(f"... and {len(result['domains']) - _SHOWN:,} more domains: --json has all.")
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure as tables show it."""
     return "n/a" if value is None else f"{value:.4f}"

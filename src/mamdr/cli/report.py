@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
+from mamdr.cli.evaluate import figure
 from mamdr.cli.progress import progress_bar
 from mamdr.evaluation.report import report_runs
+from mamdr.evaluation.report.comparison import Comparison
 
 
 def report(
@@ -33,5 +39,37 @@ def report(
     Example: mamdr report runs/alternate runs/dn runs/mamdr --baseline alternate --out report.html
     """
     with progress_bar() as progress:
-        page = report_runs(runs, baseline, out=out, split=split, data=data, seed=seed, progress=progress)
+        page, comparison = report_runs(
+            runs, baseline, out=out, split=split, data=data, seed=seed, progress=progress
+        )
+    _show(comparison)
     typer.echo(f"Wrote {page}")
+
+
+def _show(comparison: Comparison) -> None:
+    """The page's summary as a table."""
+    table = Table(box=box.SIMPLE, title=f"{comparison.baseline.split} split, {len(comparison.runs)} runs")
+    for name in (
+        "run",
+        "mean AUC",
+        f"lift over {comparison.baseline.name} (95 %)",
+        "weighted AUC",
+        "log loss",
+        "RANK",
+    ):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for run in comparison.runs:
+        known = comparison.lifts.get(run.name)
+        mean = known.mean if known else None
+        lift = f"{mean.estimate:+.4f} [{mean.low:+.4f}, {mean.high:+.4f}]" if mean else ""
+        rank = f"{comparison.ranks[run.name]:.2f}" if comparison.ranks else ""
+        figures = run.metrics
+        cells = [
+            figure(figures.mean_auc),
+            lift,
+            figure(figures.weighted_auc),
+            figure(figures.log_loss),
+            rank,
+        ]
+        table.add_row(escape(run.name), *(escape(cell) for cell in cells))
+    Console(highlight=False).print(table)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mamdr.errors import ConfigError
-from mamdr.evaluation.report.comparison import compare, different_data
+from mamdr.evaluation.report.comparison import Comparison, compare, different_data
 from mamdr.evaluation.report.page import page
 from mamdr.evaluation.report.summary import Progress, RunSummary, quiet
 from mamdr.files import atomic_file
@@ -37,10 +37,7 @@ def build_report(
     Cost: that of `paired_bootstrap` for each run beyond the first, about 25 s a million rows; on larger data
         fewer draws are taken, and the page says how many.
     """
-    text = page(compare(summaries, baseline, seed, progress))
-    with atomic_file(Path(out)) as part:
-        part.write_text(text, encoding="utf-8")
-    return Path(out)
+    return _write(compare(summaries, baseline, seed, progress), Path(out))
 
 
 def report_runs(
@@ -52,13 +49,14 @@ def report_runs(
     data: Path | None = None,
     seed: int = 0,
     progress: Progress = quiet,
-) -> Path:
+) -> tuple[Path, Comparison]:
     """Score the runs in `folders` on a split and write their page, as `mamdr report` does.
 
     Args:
         out: by default report.html in the run's folder, or in the working directory for several runs.
         data: the data folder, when it is no longer where the runs were trained on.
 
+    Returns: the page's path, and what it shows.
     Raises: CheckpointError for a folder without a trained run; else as `build_report`.
     Cost: one pass of predictions a run, and `build_report`.
     """
@@ -70,7 +68,15 @@ def report_runs(
     ]
     if out is None:
         out = folders[0] / "report.html" if len(folders) == 1 else Path("report.html")
-    return build_report(summaries, baseline, out=out, seed=seed, progress=progress)
+    comparison = compare(summaries, baseline, seed, progress)
+    return _write(comparison, out), comparison
+
+
+def _write(comparison: Comparison, out: Path) -> Path:
+    text = page(comparison)
+    with atomic_file(out) as part:
+        part.write_text(text, encoding="utf-8")
+    return out
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
