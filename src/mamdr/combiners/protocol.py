@@ -1,8 +1,8 @@
 """What a combiner is told and what it answers. G domains of a batch, D domains in all.
 
-A combiner makes one gradient of many: Σ_i w_i · g_i over the domains of a mini-batch. Every method here finds its weights
-w from the domains' losses, or from the inner products of their gradients (their Gram matrix), so that none of them
-ever sees a gradient, and none costs more memory than the gradients themselves.
+A combiner makes one gradient of many: Σ_i w_i · g_i over the domains of a mini-batch. Every method here finds its
+weights w from the domains' losses, or from the inner products of their gradients (their Gram matrix), so that none
+of them ever sees a gradient, and none costs more memory than the gradients themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Seen:
         domains: [G] int64, the domains that have rows in the batch, ascending.
         counts: [G] int64, their rows.
         losses: [G] float64, the mean loss of each domain's rows.
-        gram: [G, G] float64, inner products of the gradients of those losses; None for a combiner that needs losses alone.
+        gram: [G, G] float64, inner products of the gradients of those losses; None where losses are enough.
         total: D.
         draw: where random draws come from.
         memory: what the combiner remembers from step to step, and across rounds and checkpoints; empty at the very
