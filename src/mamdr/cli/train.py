@@ -46,6 +46,7 @@ def train(
         settings.strategy,
         settings.train,
         settings.walk,
+        specific=settings.specific,
         folder=out,
         recipe=settings.tables(),
         listeners=listeners,

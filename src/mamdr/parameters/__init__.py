@@ -4,6 +4,19 @@ from mamdr.parameters import outer
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Dense, Ids, Space, Table
+from mamdr.parameters.specific import Specific
 from mamdr.parameters.store import LocalStore, Overlay, Store
 
-__all__ = ["Dense", "Ids", "LocalStore", "Moments", "Overlay", "Point", "Space", "Store", "Table", "outer"]
+__all__ = [
+    "Dense",
+    "Ids",
+    "LocalStore",
+    "Moments",
+    "Overlay",
+    "Point",
+    "Space",
+    "Specific",
+    "Store",
+    "Table",
+    "outer",
+]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,7 @@ class Space:
         dtype: of every parameter (they must agree).
         device: of every parameter.
         specific: names of the parameters that may get a domain-specific part.
+        rank: of what such a part keeps of a matrix; None keeps it whole (see `Specific`).
     """
 
     dense: tuple[Dense, ...]
@@ -68,6 +70,7 @@ class Space:
     dtype: torch.dtype
     device: torch.device
     specific: frozenset[str] = field(default=frozenset())
+    rank: int | None = None
 
     @property
     def dense_size(self) -> int:
@@ -88,6 +91,49 @@ class Space:
 
     def all_ids(self) -> Ids:
         return tuple(torch.arange(table.rows) for table in self.tables)
+
+    @cached_property
+    def part(self) -> Space:
+        """The space of a domain's specific part: this one, unless some parameters are not specific or are factored.
+
+        It has every table, in this order; of one that is not specific no part has rows.
+        """
+        if self.specific.issuperset(self.names) and not any(map(self._factored, self.dense)):
+            return self
+        dense: list[Dense] = []
+        for whole in self.dense:
+            for name, shape in self._kept(whole):
+                dense.append(Dense(name, shape, dense[-1].offset + dense[-1].size if dense else 0))
+        part = Space(tuple(dense), self.tables, self.dtype, self.device)
+        return replace(part, specific=frozenset(part.names))
+
+    @cached_property
+    def held(self) -> dict[int, tuple[int, ...]]:
+        """Where a dense parameter lies in `part`, by index here: one index there, or those of its two factors."""
+        places, held = 0, {}
+        for index, part in enumerate(self.dense):
+            if count := len(self._kept(part)):
+                held[index] = tuple(range(places, places + count))
+                places += count
+        return held
+
+    def _kept(self, part: Dense) -> list[tuple[str, torch.Size]]:
+        """Names and shapes of what a specific part holds of a dense parameter."""
+        if part.name not in self.specific:
+            return []
+        rank = self.rank
+        if rank is None or not self._factored(part):
+            return [(part.name, part.shape)]
+        *stack, m, n = part.shape
+        left, right = torch.Size([*stack, m, rank]), torch.Size([*stack, n, rank])
+        return [(f"{part.name}/left", left), (f"{part.name}/right", right)]
+
+    def _factored(self, part: Dense) -> bool:
+        """Whether two factors are smaller than the parameter."""
+        if self.rank is None or len(part.shape) < 2:
+            return False
+        m, n = part.shape[-2:]
+        return self.rank * (m + n) < m * n
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.outer import Outer
+from mamdr.parameters.parts import fade, lay_over, pushed
 from mamdr.parameters.point import Allocate, Point, positions
 from mamdr.parameters.space import Ids, Space
 
@@ -82,7 +83,7 @@ class Overlay:
 
     Args:
         shared: never pushed to.
-        specific: every domain's specific part; a domain without one is shared alone.
+        specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone.
         domain: i.
         rows: when given, a push keeps only these rows (a domain's own); by default all that a walk touched.
     """
@@ -101,7 +102,7 @@ class Overlay:
         point = self.shared.pull(ids, allocate)
         specific = self.specific.get(self.domain)
         if specific is not None:
-            point.dense.add_(specific.dense)
+            lay_over(point, specific)
             for t, wanted in enumerate(ids):
                 here, there = positions(specific.ids[t], wanted)
                 device = point.flat.device
@@ -109,10 +110,15 @@ class Overlay:
         return point
 
     def push(self, displacement: Point, rate: float) -> None:
-        """Cost: the displacement's values; the specific part is copied when it gains rows."""
+        """Cost: the displacement's values; the specific part is copied when it gains rows. Factored matrices cost a
+        singular value decomposition each."""
         displacement = displacement.keep_only(self.space.specific)
         if self.rows is not None:
             kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
             displacement = displacement.at(kept)
-        specific = self.specific.get(self.domain) or Point.zeros(self.space, displacement.ids)
-        self.specific[self.domain] = specific.add(displacement, rate)
+        self.specific[self.domain] = pushed(self.space, self.specific.get(self.domain), displacement, rate)
+
+    def fade(self, share: float) -> None:
+        """Multiply the specific part, if there is one, by `share`."""
+        if self.domain in self.specific:
+            fade(self.space, self.specific[self.domain], share)

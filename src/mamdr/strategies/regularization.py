@@ -62,7 +62,7 @@ class DomainRegularization:
     def init(self, state: State, problem: Problem) -> State:
         if self.start == "random":
             for domain in range(len(problem.sizes)):
-                state.specific[domain] = _shuffled(state, domain)
+                Overlay(state.shared, state.specific, domain).push(_shuffled(state, domain), 1.0)
         return state
 
     def helpers(self, state: State, problem: Problem, domain: int) -> list[int]:
@@ -78,8 +78,7 @@ class DomainRegularization:
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         if self.keep < 1:
             for domain in problem.trainable:
-                if domain in state.specific:
-                    state.specific[domain].flat.mul_(self.keep)
+                self._store(state, problem, domain).fade(self.keep)
         tally = Tally()
         for turn, pairs in self._batches(state, helpers):
             self._walk(state, problem, run, pairs, turn, kept, tally)

@@ -40,9 +40,10 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
     tensors |= {
         f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
     }
-    tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], state.space)
+    part = state.space.part
+    tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], part)
     if state.tuned:
-        tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], state.space)
+        tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], part)
     for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
         name = prefix.rpartition("/")[2]
         tensors |= _points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
@@ -57,14 +58,13 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "space": _describe(state.space),
+        "part": _describe(part),
         "extra": dict(extra),
     }
-    with atomic_folder(folder, overwrite=True, error=CheckpointError) as part:
-        _write(
-            {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, part / _TENSORS
-        )
-        meta["tensors"] = _hash(part / _TENSORS)
-        write_json(part / _META, {"format": FORMAT, "sha256": _digest(meta), "content": meta})
+    with atomic_folder(folder, overwrite=True, error=CheckpointError) as new:
+        _write({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, new / _TENSORS)
+        meta["tensors"] = _hash(new / _TENSORS)
+        write_json(new / _META, {"format": FORMAT, "sha256": _digest(meta), "content": meta})
 
 
 def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
@@ -91,18 +91,24 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
             "the module (or recipe) that the run was made with",
             "Use the run's own recipe, or train into a new folder",
         )
+    if meta.get("part", meta["space"]) != _describe(space.part):
+        raise CheckpointError(
+            f"the specific parts in {folder} hold other parameters, or other ranks, than asked for",
+            "the [specific] settings that the run was made with",
+            "Use the run's own recipe, or train into a new folder",
+        )
     tensors = {name: tensor.to(space.device) for name, tensor in tensors.items()}
     shared = LocalStore(
         space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables]
     )
-    specific = dict(zip(meta["domains"], _points_in("specific", tensors, space), strict=True))
+    specific = dict(zip(meta["domains"], _points_in("specific", tensors, space.part), strict=True))
     moments = {purpose: Moments(step) for purpose, (step, _) in meta["moments"].items()}
     for prefix, purposes in _shelves({p: names for p, (_, names) in meta["moments"].items()}).items():
         for purpose, point in zip(purposes, _points_in(prefix, tensors, space), strict=True):
             moments[purpose].points[prefix.rpartition("/")[2]] = point
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
-    tuned = dict(zip(owners, _points_in("tuned", tensors, space) if owners else [], strict=True))
+    tuned = dict(zip(owners, _points_in("tuned", tensors, space.part) if owners else [], strict=True))
     state = State(
         shared,
         specific,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from mamdr.config import nearest, parse
 from mamdr.data.domains import Dataset
 from mamdr.engine import WalkOptions, inner
 from mamdr.errors import ConfigError
+from mamdr.parameters import Specific
 from mamdr.strategies import Strategy
 from mamdr.training.events import Listener
 from mamdr.training.options import TrainOptions
@@ -30,6 +31,7 @@ def fit(
     lr: float = 0.001,
     options: TrainOptions | None = None,
     walk: WalkOptions | None = None,
+    specific: Specific | Callable[[str], bool] | str | Sequence[str] = "all",
     folder: str | Path | None = None,
     resume: bool = False,
     listeners: Iterable[Listener] = (),
@@ -46,6 +48,8 @@ def fit(
             `device`.
         walk: the inner loop's settings; or name single ones: `batch_size`, `embedding_l2`, `rows`, `dropout`,
             `precision`, `inner`. What is named singly counts, whatever `options` and `walk` say.
+        specific: which parameters a domain's specific part may hold: "all", "dense", patterns of names, a predicate of
+            a parameter's name, or a `Specific`; `rank` may be named singly.
         folder: keep the run there; then it can be resumed, opened, and reported.
         resume: go on with the run in `folder`.
         listeners: hear of events (see `mamdr.training.events`).
@@ -62,8 +66,9 @@ def fit(
     """
     outer = {key: settings.pop(key) for key in list(settings) if key in TrainOptions.__dataclass_fields__}
     within = {key: settings.pop(key) for key in list(settings) if key in WalkOptions.__dataclass_fields__}
+    kept = _specific(module, specific, {"rank": settings.pop("rank")} if "rank" in settings else {})
     if settings:
-        known = sorted([*TrainOptions.__dataclass_fields__, *WalkOptions.__dataclass_fields__])
+        known = sorted([*TrainOptions.__dataclass_fields__, *WalkOptions.__dataclass_fields__, "rank"])
         wrong = next(iter(settings))
         raise ConfigError(f"unknown setting {wrong!r}", f"one of {', '.join(known)}", nearest(wrong, known))
     if walk is None and "inner" not in within:
@@ -73,7 +78,11 @@ def fit(
     walk = _changed(walk or WalkOptions(), within, "walk")
     kind = type(module)
     recipe = Recipe(
-        {"name": "custom", "of": f"{kind.__module__}.{kind.__qualname__}"}, strategy, walk, options
+        {"name": "custom", "of": f"{kind.__module__}.{kind.__qualname__}"},
+        strategy,
+        walk,
+        options,
+        specific=kept,
     )
     trainer = Trainer(
         module,
@@ -81,6 +90,7 @@ def fit(
         strategy,
         options,
         walk,
+        specific=kept,
         folder=Path(folder) if folder else None,
         recipe=_tables(recipe),
         listeners=listeners,
@@ -88,7 +98,21 @@ def fit(
     return trainer.fit(resume=resume)
 
 
-T = TypeVar("T", TrainOptions, WalkOptions)
+T = TypeVar("T", TrainOptions, WalkOptions, Specific)
+
+
+def _specific(
+    module: nn.Module,
+    wanted: Specific | Callable[[str], bool] | str | Sequence[str],
+    values: dict[str, Any],
+) -> Specific:
+    """What `fit` was told of specific parts."""
+    if callable(wanted):
+        wanted = Specific.chosen(module, wanted)
+    elif not isinstance(wanted, Specific):
+        named = wanted if isinstance(wanted, str) else tuple(wanted)
+        wanted = parse(Specific, {"parameters": named}, "specific")
+    return _changed(wanted, values, "specific")
 
 
 def _changed(options: T, values: dict[str, Any], where: str) -> T:
@@ -102,7 +126,9 @@ def _tables(recipe: Recipe) -> dict[str, Any]:
     try:
         return recipe.tables()
     except ConfigError:
-        named = Recipe(recipe.model, strategies.Alternate(), recipe.walk, recipe.train).tables()
+        named = Recipe(
+            recipe.model, strategies.Alternate(), recipe.walk, recipe.train, specific=recipe.specific
+        ).tables()
         return named | {"strategy": {"name": "custom", "of": _described(recipe.strategy)}}
 
 

@@ -2,6 +2,7 @@
 
     [model]     name, and the model's own settings
     [strategy]  name, and the strategy's own settings; [strategy.outer] for another outer optimizer
+    [specific]  parameters, rank: what a domain's specific part holds    (parameters.Specific)
     [inner]     name (sgd, adam, adagrad) and settings of the inner optimizer
     [walk]      batch_size, embedding_l2, rows, dropout, precision    (engine.WalkOptions)
     [train]     rounds, patience, monitor, seed, jobs, device          (training.TrainOptions)
@@ -24,10 +25,11 @@ from mamdr.config import component, lookup, nearest, parse
 from mamdr.data.domains import Dataset
 from mamdr.engine import WalkOptions, inner
 from mamdr.errors import ConfigError
+from mamdr.parameters import Specific
 from mamdr.strategies import Strategy
 from mamdr.training.options import TrainOptions
 
-_TABLES = ("model", "strategy", "inner", "walk", "train", "data")
+_TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data")
 
 
 @component
@@ -45,6 +47,7 @@ class Recipe:
         walk: settings of the inner loop.
         train: settings of the outer loop.
         data: name of the data set that the recipe is for; "" is any.
+        specific: what a domain's specific part may hold.
     """
 
     model: dict[str, Any]
@@ -52,6 +55,7 @@ class Recipe:
     walk: WalkOptions = field(default_factory=WalkOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     data: str = ""
+    specific: Specific = field(default_factory=Specific)
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -98,7 +102,13 @@ class Recipe:
             cls.walk_of(values),
             parse(TrainOptions, values.get("train", {}), "train"),
             parse(_DataWanted, values.get("data", {}), "data").name,
+            cls.specific_of(values),
         )
+
+    @staticmethod
+    def specific_of(values: Mapping[str, Any]) -> Specific:
+        """What a domain's specific part may hold by a recipe's tables."""
+        return parse(Specific, values.get("specific", {}), "specific")
 
     @staticmethod
     def walk_of(values: Mapping[str, Any]) -> WalkOptions:
@@ -116,6 +126,7 @@ class Recipe:
         tables = {
             "model": self.model,
             "strategy": strategies.describe(self.strategy),
+            "specific": _plain(self.specific),
             "inner": {"name": _name(inner.RULES, self.walk.inner), **_plain(self.walk.inner)},
             "walk": walk,
             "train": _plain(self.train),

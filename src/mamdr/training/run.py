@@ -90,7 +90,7 @@ class Run:
             module = build_model(tables.get("model", {"name": "custom"}), data, info["seed"])
         if strategy is None:
             strategy = _build_strategy(tables)
-        space = trace(module, data.schema)
+        space = Recipe.specific_of(tables).applied(trace(module, data.schema))
         state, _ = checkpoint.load(checkpoint_folder(folder, info["best_round"]), space)
         return cls(module, space, strategy, state, data, Recipe.walk_of(tables), info, folder)
 

@@ -18,7 +18,7 @@ from mamdr.data.domains import Dataset
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
 from mamdr.errors import ConfigError
 from mamdr.files import discard, sweep
-from mamdr.parameters import LocalStore
+from mamdr.parameters import LocalStore, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk
 from mamdr.strategies import Run as RunWalks
@@ -51,6 +51,7 @@ class Trainer:
         strategy: the learning strategy.
         options: the outer loop's settings.
         walk: the inner loop's settings.
+        specific: which parameters a domain's specific part may hold, and at what rank; by default all, whole.
         folder: where to keep checkpoints, events and the recipe; None keeps the best round in memory.
         recipe: what to write as `recipe.toml`.
         listeners: hear of events.
@@ -64,6 +65,7 @@ class Trainer:
         options: TrainOptions,
         walk: WalkOptions,
         *,
+        specific: Specific | None = None,
         folder: Path | None = None,
         recipe: Mapping[str, Any] | None = None,
         listeners: Iterable[Listener] = (),
@@ -74,7 +76,7 @@ class Trainer:
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
         self.listeners = list(listeners)
-        self.space = trace(self.module, data.schema)
+        self.space = (specific or Specific()).applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
         self._best: State | None = None
 

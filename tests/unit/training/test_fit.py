@@ -11,6 +11,7 @@ from torch import nn
 import mamdr
 from mamdr.engine import WalkOptions, inner
 from mamdr.errors import ConfigError
+from mamdr.parameters import Specific
 from mamdr.strategies import MAMDR, DomainNegotiation, DomainRegularization, Strategy, Then
 from mamdr.testing import TwoTables, same_bits, tiny_market
 from mamdr.training import Run, TrainOptions, fit
@@ -57,6 +58,9 @@ def test_what_is_named_singly_counts() -> None:
         ({"rounds": "3"}, "train.rounds = '3'; expected a number"),
         ({"batch_size": 0}, "walk.batch_size = 0; expected greater than or equal to 1"),
         ({"lr": 0}, "inner.lr = 0; expected greater than 0"),
+        ({"rank": 0}, "specific.rank = 0; expected greater than or equal to 1"),
+        ({"specific": ["item.weigth"]}, ".*Did you mean 'item.weight'?"),
+        ({"specific": lambda name: False}, "specific.parameters = \\[\\]; expected at least one name"),
         ({"resume": True}, "resume without a folder"),
     ],
 )
@@ -96,6 +100,30 @@ def test_a_strategy_with_a_name_need_not_be_given(tmp_path: Path) -> None:
     run = fitted(MAMDR(num_helpers=1, outer=mamdr.parameters.outer.Adam()), folder=tmp_path / "run")
     again = Run.open(tmp_path / "run", module=TwoTables(), data=tiny_market())
     assert again.strategy == run.strategy
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"specific": "dense", "rank": 1}, {"hidden.weight", "hidden.bias", "logit.weight", "logit.bias"}),
+        ({"specific": ["item.*"]}, {"item.weight"}),
+        ({"specific": lambda name: name.endswith("bias")}, {"hidden.bias", "logit.bias"}),
+        ({"specific": Specific("logit.*", rank=3)}, {"logit.weight", "logit.bias"}),
+    ],
+)
+def test_what_a_domain_may_keep_lies_in_the_folder(
+    settings: dict[str, Any], names: set[str], tmp_path: Path
+) -> None:
+    straight = fitted(folder=tmp_path / "straight", rounds=3, **settings)
+    assert straight.space.specific == names
+    fitted(folder=tmp_path / "run", rounds=1, **settings)
+    stopped = fitted(folder=tmp_path / "run", rounds=3, resume=True, **settings)
+    assert same_bits(straight.state, stopped.state)
+    again = Run.open(tmp_path / "run", module=TwoTables(), data=tiny_market())
+    assert again.space == straight.space
+    assert again.evaluate("test") == straight.evaluate("test")
+    with pytest.raises(mamdr.errors.CheckpointError, match="was trained with specific"):
+        fitted(folder=tmp_path / "run", resume=True, specific="user.*")
 
 
 def test_another_strategy_cannot_go_on(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "jobs": 1,
         "device": "cpu",
     }
+    assert tables["specific"] == {"parameters": "all"}
     assert tables["inner"] == {"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
     assert tables["model"]["hidden"] == (256, 128, 64)
     assert set(tables["model"]) == {"name", *MODELS["mlp"][0].__dataclass_fields__}  # type: ignore[attr-defined]
@@ -127,6 +128,9 @@ def test_the_authors_preset_is_the_authors_mamdr(recipe: Path) -> None:
         ("inner.lr=0.5", ("inner", "lr"), 0.5),
         ("walk.rows=sparse", ("walk", "rows"), "sparse"),
         ("data.name=amazon", ("data", "name"), "amazon"),
+        ("specific.parameters=dense", ("specific", "parameters"), "dense"),
+        ('specific.parameters=["hidden.*"]', ("specific", "parameters"), ("hidden.*",)),
+        ("specific.rank=8", ("specific", "rank"), 8),
     ],
 )
 def test_set(override: str, where: tuple[str, str], value: Any, recipe: Path) -> None:
@@ -201,6 +205,10 @@ def test_set_into_what_is_no_table(recipe: Path) -> None:
         ("train.jobs=0", "train.jobs = 0; expected "),
         ("train.monitor=auc", "train.monitor = 'auc'; expected 'mean_auc', 'weighted_auc' or 'pooled_auc'"),
         ("train.epochs=3", "unknown key train.epochs; "),
+        ("specific.rank=0", "specific.rank = 0; expected greater than or equal to 1"),
+        ("specific.ranks=2", "unknown key specific.ranks; .* Did you mean 'rank'?"),
+        ("specific.parameters=5", "specific.parameters.str = 5; expected a valid string"),
+        ("specfic.rank=2", "unknown table [specfic] in the recipe; .* Did you mean 'specific'?"),
         ("data.path=x", "unknown key data.path; expected one of name"),
         ("data.name=5", "data.name = 5; expected a valid string"),
     ],
