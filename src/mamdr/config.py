@@ -6,6 +6,7 @@ makes one from a recipe's table and turns what does not fit into one line; `look
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, dataclass_transform
@@ -46,6 +47,19 @@ def lookup(table: Mapping[str, T], name: str, what: str) -> T:
     return table[name]
 
 
+def settings_of(cls: Any) -> list[str]:
+    """Names of the settings of a `component`, or of one that was made."""
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def check_keys(values: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise ConfigError for a key that is not known, with the nearest one that is."""
+    known = sorted(known)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key {where}.{key}", f"one of {', '.join(known)}", nearest(key, known))
+
+
 def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
     """Make a `component` from a recipe's table.
 
@@ -57,10 +71,7 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         ConfigError: for an unknown key, a wrong type or a value out of range.
     """
-    known = sorted(getattr(cls, "__dataclass_fields__", values))
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"unknown key {where}.{key}", f"one of {', '.join(known)}", nearest(key, known))
+    check_keys(values, settings_of(cls) if dataclasses.is_dataclass(cls) else values, where)
     try:
         made = cls(**values)
     except pydantic.ValidationError as error:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
-from mamdr.engine.lazy import LazyRows
+from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
 
@@ -43,7 +43,7 @@ class _Held:
 
     slots: Tensor
     weight: Tensor | None = None
-    lazy: LazyRows | None = None
+    lazy: LazyRows | Leaves | None = None
     watch: bool = False
     touched: list[Tensor] = field(default_factory=list)
 
@@ -89,7 +89,7 @@ class Binding:
         self,
         point: Point,
         grad: Tensor | None = None,
-        lazy: Mapping[int, LazyRows] | None = None,
+        lazy: Mapping[int, LazyRows | Leaves] | None = None,
         watch: bool = False,
     ) -> None:
         """Compute on `point` from now on.
@@ -98,7 +98,7 @@ class Binding:
             point: the values; what the optimizer changes there, the module sees.
             grad: where gradients of the dense part and of eager tables accumulate, laid out as the point without its
                 lazy tables; None to compute without gradients.
-            lazy: the tables that are held lazily.
+            lazy: the tables whose rows are gathered call by call.
             watch: remember which rows of eager tables each batch touches.
         """
         self._forget()
@@ -141,7 +141,7 @@ class Binding:
             distinct, places = torch.unique(places.long(), return_inverse=True)
             module._parameters["weight"] = held.lazy.gather(distinct)  # type: ignore[assignment]
             where = _index(distinct, where)
-        elif held.watch:
+        elif held.watch and torch.is_grad_enabled():
             held.touched.append(torch.unique(places))
         if padding is not None:
             module.padding_idx = None if where is None or where < 0 else where  # type: ignore[assignment]

@@ -57,6 +57,22 @@ class LazyRows:
         self.calls.append((places, rows, moments))
         return rows
 
+    def harvest(self) -> tuple[Tensor, Tensor]:
+        """Places and gradients [n, d] of the rows gathered since the last step or harvest, each row once; no step."""
+        calls = [call for call in self.calls if call[1].grad is not None]
+        self.calls.clear()
+        if not calls:
+            return no_rows(self.rows)
+        places, rows, moments, grad = self._joined(calls)
+        self._write(places, rows, moments, self.step_made)
+        return places, grad
+
+    def give(self, places: Tensor, grad: Tensor) -> None:
+        """Let the next step be down this gradient [n, d] of the rows at these places (distinct)."""
+        rows, moments = self._gather(places)
+        rows.grad = grad
+        self.calls = [(places, rows, moments)]
+
     def step(self, count: int) -> None:
         """Make step number `count` with the gradients of the rows gathered since the last one."""
         calls = [call for call in self.calls if call[1].grad is not None]
@@ -106,3 +122,55 @@ class LazyRows:
         for moment, stepped in zip(self.moments, moments, strict=True):
             moment.index_copy_(0, places, stepped)
         self.last.index_fill_(0, places, step)
+
+
+class Leaves:
+    """An eager table whose lookups are leaves of their own while a combiner tells domains' gradients apart.
+
+    Args:
+        rows: the table's rows in the walk's point, [n, d].
+        grad: the gradient that the next step goes down, [n, d], zero.
+        penalty: λ of λ · Σ‖row‖² over the rows that a batch touches.
+    """
+
+    def __init__(self, rows: Tensor, grad: Tensor, penalty: float) -> None:
+        self.rows, self.grad, self.penalty = rows, grad, penalty
+        self.calls: list[tuple[Tensor, Tensor]] = []
+
+    def gather(self, places: Tensor) -> Tensor:
+        """The rows at these places (distinct), a leaf when gradients are on."""
+        for before, rows in self.calls:  # a second lookup must see what the first one changed (max_norm)
+            self.rows.index_copy_(0, before, rows.detach())
+        rows = self.rows.index_select(0, places)
+        if torch.is_grad_enabled():
+            self.calls.append((places, rows.requires_grad_()))
+        return rows
+
+    def harvest(self) -> tuple[Tensor, Tensor]:
+        """Places and gradients [n, d] of the rows gathered since the last harvest, each row once."""
+        calls = [(places, rows, rows.grad) for places, rows in self.calls if rows.grad is not None]
+        self.calls.clear()
+        if not calls:
+            return no_rows(self.rows)
+        for places, rows, _ in calls:
+            self.rows.index_copy_(0, places, rows.detach())
+        return summed(
+            torch.cat([places for places, _, _ in calls]), torch.cat([grad for _, _, grad in calls])
+        )
+
+    def give(self, places: Tensor, grad: Tensor) -> None:
+        """Let the next step be down this gradient [n, d] of the rows at these places (distinct)."""
+        if self.penalty:
+            grad = grad.add(self.rows.index_select(0, places), alpha=2 * self.penalty)
+        self.grad.index_copy_(0, places, grad)
+
+
+def summed(places: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct places, and for each the sum of its values [n, d]."""
+    distinct, where = torch.unique(places, return_inverse=True)
+    return distinct, values.new_zeros(len(distinct), values.shape[1]).index_add_(0, where, values)
+
+
+def no_rows(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Places and values of no row of a table [n, d]."""
+    return torch.empty(0, dtype=torch.int64, device=table.device), table.new_empty(0, table.shape[1])

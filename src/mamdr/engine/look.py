@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mamdr.engine.buffers import Buffers
 from mamdr.seeds import derive
@@ -27,20 +27,46 @@ def set_modes(before: Modes) -> None:
 
 @contextmanager
 def looking(module: nn.Module) -> Iterator[None]:
-    """Inside, forward passes leave no trace: modes, buffers, the random state and rows held to `max_norm` come back.
+    """Inside, forward passes leave no trace: what `without_trace` says, modes, and the random state come back.
 
     Random draws inside are the same at every call.
     """
-    before, buffers = modes(module), Buffers(module)
+    before = modes(module)
+    try:
+        with torch.random.fork_rng(devices=[]), without_trace(module):
+            torch.default_generator.manual_seed(derive(0, "look"))
+            yield
+    finally:
+        set_modes(before)
+
+
+@contextmanager
+def without_trace(module: nn.Module) -> Iterator[None]:
+    """Inside, forward passes have no gradients and change neither buffers nor rows that are held to `max_norm`."""
+    buffers = Buffers(module)
     held = [(m, m.max_norm) for m in module.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
     for embedding, _ in held:
         embedding.max_norm = None
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.default_generator.manual_seed(derive(0, "look"))
+        with torch.no_grad():
             yield
     finally:
         for embedding, norm in held:
             embedding.max_norm = norm
-        set_modes(before)
         buffers.restore()
+
+
+def drawn(device: torch.device) -> list[Tensor]:
+    """The state of the random generators that a module on this device draws from."""
+    states = [torch.get_rng_state()]
+    return states if device.type == "cpu" else [*states, torch.cuda.get_rng_state(device)]
+
+
+@contextmanager
+def drawing_again(states: list[Tensor], device: torch.device) -> Iterator[None]:
+    """Inside, draws are those that followed these states; afterwards the generators are as they were before."""
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+        torch.set_rng_state(states[0])
+        if device.type != "cpu":
+            torch.cuda.set_rng_state(states[1], device)
+        yield

@@ -22,7 +22,7 @@ import torch
 from mamdr.engine.walk import Walker
 from mamdr.errors import ConfigError, MamdrError, TrainingError
 from mamdr.parameters import Ids, Moments, Point
-from mamdr.strategies.protocol import Outcome, Walk
+from mamdr.strategies.protocol import Memory, Outcome, Walk
 
 _WINDOW = 256
 """Walks are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
@@ -155,6 +155,7 @@ class _Header:
     steps: int
     moments: Moments | None
     buffers: dict[str, torch.Tensor]
+    memory: Memory
 
 
 def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
@@ -166,6 +167,7 @@ def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
         outcome.steps,
         outcome.moments,
         outcome.buffers,
+        outcome.memory,
     )
     pipe.send_bytes(pickle.dumps(head))
     pipe.send_bytes(outcome.displacement.flat.numpy().data.cast("B"))
@@ -179,4 +181,5 @@ def _receive(pipe: Connection, walks: Sequence[Walk]) -> tuple[int, Outcome]:
     flat = torch.empty(space.size(head.ids), dtype=space.dtype)
     pipe.recv_bytes_into(flat.numpy().data.cast("B"))
     displacement = Point(space, head.ids, flat)
-    return head.index, Outcome(displacement, head.loss, head.samples, head.steps, head.moments, head.buffers)
+    told = (head.loss, head.samples, head.steps, head.moments, head.buffers, head.memory)
+    return head.index, Outcome(displacement, *told)

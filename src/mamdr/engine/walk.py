@@ -10,9 +10,10 @@ Reference: MAMDR, Algorithms 1 and 2 (inner loops) and section IV-E (caches).
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -21,14 +22,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mamdr.data.domains import Batch
 from mamdr.engine.binding import RowMiss
-from mamdr.engine.lazy import LazyRows
+from mamdr.engine.combined import CombinedStep, diverged
+from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.look import set_modes
 from mamdr.engine.session import Session
-from mamdr.errors import TrainingError
 from mamdr.parameters import Moments, Point
 from mamdr.parameters.point import Allocate, positions
 from mamdr.seeds import derive, generator
-from mamdr.strategies.protocol import Outcome, Walk
+from mamdr.strategies.protocol import Leg, Outcome, Walk
 
 
 class Walker:
@@ -53,7 +54,7 @@ class Walker:
         device = session.space.device
         with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
             torch.manual_seed(derive(walk.seed, "torch"))
-            walked = _Walked(session, walk)
+            walked = Walked(session, walk)
             loss, samples = walked.run()
         displacement = walked.work
         displacement.flat.sub_(walked.base.flat)
@@ -64,6 +65,7 @@ class Walker:
             walked.moments.step - walked.first_step,
             walked.moments if walk.moments is not None else None,
             session.buffers.changed(),
+            walked.memory,
         )
 
     def cost(self, walk: Walk) -> int:
@@ -74,7 +76,7 @@ class Walker:
         return sum(min(rows, cap) if cap else rows for rows, cap in zip(whole, caps, strict=True))
 
 
-class _Walked:
+class Walked:
     """One walk under way."""
 
     def __init__(self, session: Session, walk: Walk) -> None:
@@ -89,6 +91,8 @@ class _Walked:
         taking: dict[str, Allocate] = {name: functools.partial(take, name) for name in names}
         self.moments = known.at(self.base.space, names, ids, taking)
         self.first_step = self.moments.step
+        self.memory = copy.deepcopy(walk.memory)
+        self.apart = False
         self._bind({t: self._last(len(rows)) for t, rows in enumerate(ids)})
 
     def _last(self, rows: int) -> Tensor:
@@ -120,29 +124,34 @@ class _Walked:
         sizes = [space.dense_size, *(point.rows(t).numel() for t in self.eager)]
         self.grad = self.session.arena.take("grad", sum(sizes))
         self.grad.zero_()
-        self.binding.load(point, self.grad, self.lazy, watch=options.embedding_l2 > 0)
         self.grads = list(torch.split(self.grad, sizes))
+        self.hold_apart(self.apart)
         self.values = [point.dense, *(point.rows(t).view(-1) for t in self.eager)]
         self.states = [[kept.dense, *(kept.rows(t).view(-1) for t in self.eager)] for kept in states]
+
+    def hold_apart(self, apart: bool) -> None:
+        """Let every lookup be a leaf of its own, so that domains' gradients can be told apart; or as usual again."""
+        self.apart, space, penalty = apart, self.work.space, self.options.embedding_l2
+        eager = zip(self.eager, self.grads[1:], strict=True)
+        leaves = {t: Leaves(self.work.rows(t), g.view(-1, space.tables[t].dim), penalty) for t, g in eager}
+        self.leaves: dict[int, LazyRows | Leaves] = {**self.lazy, **leaves}
+        held = self.leaves if apart else self.lazy
+        self.binding.load(self.work, self.grad, held, watch=penalty > 0)
 
     def run(self) -> tuple[float, int]:
         """Train over the legs; the summed loss and the number of samples."""
         total, samples = torch.zeros((), dtype=torch.float64, device=self.work.space.device), 0
         for number, leg in enumerate(self.walk.legs):
             draw = generator(self.walk.seed, "batches", number)
-            loss = None
+            make_step, loss = self._stepper(leg, number), None
             for step, (batch, labels) in enumerate(self._batches(leg.domains, draw)):
                 if leg.steps is not None and step >= leg.steps:
                     break
-                loss = self._step(batch, labels)
+                loss = make_step(batch, labels)
                 total += loss * len(labels)
                 samples += len(labels)
             if loss is not None and not math.isfinite(float(total)):
-                raise TrainingError(
-                    f"the training loss became {float(loss)} in domain {leg.domains}",
-                    "a finite number",
-                    "Lower the inner lr, or look at the module and its numeric inputs",
-                )
+                raise diverged(float(loss), leg.domains)
         for rows in self.lazy.values():
             rows.settle()
         return float(total), samples
@@ -154,14 +163,24 @@ class _Walked:
                 batch, labels = {name: c.to(device) for name, c in batch.items()}, labels.to(device)
             yield batch, labels
 
+    def _stepper(self, leg: Leg, number: int) -> Callable[[Batch, Tensor], Tensor]:
+        """What makes a step of a mini-batch and tells the mean loss of its rows."""
+        if leg.combiner is not None:
+            return CombinedStep(self, leg.combiner, generator(self.walk.seed, "combiner", number))
+        if self.apart:
+            self.hold_apart(False)
+        return self._step
+
     def _step(self, batch: Batch, labels: Tensor) -> Tensor:
-        # One row has no variance: batch normalisation goes by its running statistics for that batch.
-        set_modes([(norm, len(labels) > 1) for norm in self.session.norms])
-        self.session.matmul.use(len(labels) == self.options.batch_size)
-        loss = self._loss(batch, labels)
+        loss = self.loss(batch, labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.advance()
+        return loss.detach()
+
+    def advance(self) -> None:
+        """Make a step down the gradient at hand."""
         self.moments.step += 1
-        if self.options.embedding_l2:
+        if self.options.embedding_l2 and not self.apart:
             self._penalise()
         self.options.inner.step(self.values, self.grads, self.states, self.moments.step)
         for rows in self.lazy.values():
@@ -169,9 +188,12 @@ class _Walked:
         self.grad.zero_()
         for held in self.binding.held:
             held.touched.clear()
-        return loss.detach()
 
-    def _loss(self, batch: Batch, labels: Tensor) -> Tensor:
+    def loss(self, batch: Batch, labels: Tensor, reduction: str = "mean") -> Tensor:
+        """The mean loss of a mini-batch's rows, or each row's (`reduction="none"`)."""
+        # One row has no variance: batch normalisation goes by its running statistics for that batch.
+        set_modes([(norm, len(labels) > 1) for norm in self.session.norms])
+        self.session.matmul.use(len(labels) == self.options.batch_size)
         drawn = torch.default_generator.get_state()
         while True:
             try:
@@ -181,7 +203,8 @@ class _Walked:
                     logits = logits.to(labels.dtype)
                 else:
                     logits = self.session.module(batch)
-                return binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+                labels = labels.to(logits.dtype)
+                return binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
             except RowMiss as miss:
                 torch.default_generator.set_state(
                     drawn

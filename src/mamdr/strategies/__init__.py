@@ -1,5 +1,6 @@
 """Learning strategies: what to walk, and what becomes of it."""
 
+from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
@@ -14,6 +15,7 @@ __all__ = [
     "MAMDR",
     "STRATEGIES",
     "Alternate",
+    "Combined",
     "DomainNegotiation",
     "DomainRegularization",
     "Finetune",

@@ -83,11 +83,13 @@ class Alternate(DomainNegotiation):
 def walk_shared(state: State, run: Run, legs: tuple[Leg, ...], rule: Outer, inner_state: InnerState) -> State:
     """One walk of the shared parameters over the legs, its displacement taken in by an outer optimizer."""
     kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
-    walk = Walk(state.shared, legs, derive(state.seed, "negotiation", state.round), kept, state.buffers)
+    seed = derive(state.seed, "negotiation", state.round)
+    walk = Walk(state.shared, legs, seed, kept, state.buffers, state.memory)
     tally = Tally()
     for outcome in run([walk]):
         state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
         state.buffers = state.buffers | outcome.buffers
+        state.memory = state.memory | outcome.memory
         if kept is not None and outcome.moments is not None:
             kept.put(outcome.moments)
         tally.add(outcome)

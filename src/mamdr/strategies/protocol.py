@@ -12,7 +12,11 @@ from typing import Protocol
 
 from torch import Tensor
 
+from mamdr.combiners.protocol import Combiner
 from mamdr.parameters import Ids, LocalStore, Moments, Point, Space, Store
+
+Memory = dict[str, dict[str, Tensor]]
+"""What combiners remember from step to step: combiner -> name -> values."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,13 @@ class Leg:
     Args:
         domains: ids of the domains.
         steps: at most so many mini-batches; None is the whole pass.
+        combiner: makes one gradient of the gradients of a mini-batch's domains; None takes that of the mean loss of
+            its rows.
     """
 
     domains: tuple[int, ...]
     steps: int | None = None
+    combiner: Combiner | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Walk:
         moments: the inner optimizer's state to go on from; None starts it fresh.
         buffers: values of the module's buffers to start from (running statistics); one that is not here starts from
             the module's own.
+        memory: what combiners remember of earlier walks.
     """
 
     store: Store
@@ -46,6 +54,7 @@ class Walk:
     seed: int
     moments: Moments | None = None
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
 
 @dataclass
@@ -59,6 +68,7 @@ class Outcome:
         steps: mini-batches.
         moments: the inner optimizer's state at the end, when the walk was given one.
         buffers: those of the module's buffers that the walk changed, at its end.
+        memory: what combiners remember at its end.
     """
 
     displacement: Point
@@ -67,6 +77,7 @@ class Outcome:
     steps: int
     moments: Moments | None = None
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
 
 Run = Callable[[Sequence[Walk]], Iterable[Outcome]]
@@ -105,6 +116,7 @@ class State:
         losses: mean training loss of the last round by part of the strategy.
         samples: rows trained on so far, by every walk.
         tuned: δ_i by domain, of strategies that fine-tune; laid over what the domain is served with else.
+        memory: what combiners remember.
     """
 
     shared: LocalStore
@@ -116,6 +128,7 @@ class State:
     losses: dict[str, float] = field(default_factory=dict)
     samples: int = 0
     tuned: dict[int, Point] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
     @property
     def space(self) -> Space:

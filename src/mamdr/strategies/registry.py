@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from mamdr.config import lookup, parse
+from mamdr.combiners import COMBINERS
+from mamdr.config import check_keys, lookup, parse, settings_of
 from mamdr.errors import ConfigError
 from mamdr.parameters import outer
+from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
@@ -18,7 +21,20 @@ from mamdr.strategies.reptile import Reptile
 from mamdr.strategies.separate import Separate
 from mamdr.strategies.then import MAMDR
 
+_WALKED = ("inner_state", "steps")
+"""What the table of a combiner says of `Combined` itself."""
+
+
+def combined(name: str, where: str = "strategy", **settings: Any) -> Combined:
+    """`Combined` with the combiner of this name; the settings of both lie side by side."""
+    make = COMBINERS[name]
+    check_keys(settings, [*_WALKED, *settings_of(make)], where)
+    walked = {key: settings.pop(key) for key in _WALKED if key in settings}
+    return parse(Combined, {"combiner": parse(make, settings, where), **walked}, where)
+
+
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    **{name: functools.partial(combined, name) for name in COMBINERS},
     "alternate": Alternate,
     "dn": DomainNegotiation,
     "dr": DomainRegularization,
@@ -69,6 +85,8 @@ def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> St
         values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, f"{where}.outer")
     if name == "finetune":
         values["after"] = _after(values.get("after", {"name": "alternate"}), preset, f"{where}.after")
+    if name in COMBINERS:
+        return combined(name, where, **values)
     return parse(make, values, where)
 
 
@@ -89,16 +107,28 @@ def describe(strategy: Strategy) -> dict[str, Any]:
     >>> describe(build("dn", {"outer_lr": 0.5}))["outer_lr"]
     0.5
     """
-    names = [name for name, make in STRATEGIES.items() if type(strategy) is make]
-    if not names:
-        raise ConfigError(
-            f"{strategy!r} has no name of its own", f"one of {', '.join(STRATEGIES)}", "Register it"
-        )
+    if isinstance(strategy, Combined):
+        return _describe_combined(strategy)
+    name = _name(STRATEGIES, strategy)
     rule = getattr(strategy, "outer", None)
-    values = {"name": names[0], **dataclasses.asdict(cast(Any, strategy))}
+    values = {"name": name, **dataclasses.asdict(cast(Any, strategy))}
     if isinstance(strategy, Finetune):
         values["after"] = describe(strategy.after)
     if rule is not None:
-        kind = next(name for name, make in outer.RULES.items() if type(rule) is make)
-        values["outer"] = {"name": kind, **dataclasses.asdict(rule)}
+        values["outer"] = {"name": _name(outer.RULES, rule), **dataclasses.asdict(rule)}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _describe_combined(strategy: Combined) -> dict[str, Any]:
+    walked = {key: getattr(strategy, key) for key in _WALKED}
+    values = {**dataclasses.asdict(cast(Any, strategy.combiner)), **walked}
+    named = {"name": _name(COMBINERS, strategy.combiner)}
+    return named | {key: value for key, value in values.items() if value is not None}
+
+
+def _name(table: Mapping[str, object], made: object) -> str:
+    """The name under which a table makes things of this kind."""
+    for name, make in table.items():
+        if type(made) is make:
+            return name
+    raise ConfigError(f"{made!r} has no name of its own", f"one of {', '.join(table)}", "Register it")

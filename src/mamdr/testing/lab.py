@@ -83,17 +83,22 @@ def parameters_of(store: Store | Point) -> dict[str, Tensor]:
 
 
 def same_bits(a: State, b: State) -> bool:
-    """Whether two states hold the same bits: parameters, moments, buffers, counts, losses."""
+    """Whether two states hold the same bits: parameters, moments, buffers, memory, counts, losses."""
     return (
         _same_point(a.shared.pull(a.space.all_ids()), b.shared.pull(b.space.all_ids()))
         and _same_points(a.specific, b.specific)
         and _same_points(a.tuned, b.tuned)
         and a.moments.keys() == b.moments.keys()
         and all(_same_moments(a.moments[name], b.moments[name]) for name in a.moments)
-        and a.buffers.keys() == b.buffers.keys()
-        and all(torch.equal(a.buffers[name], b.buffers[name]) for name in a.buffers)
+        and _same_tensors(a.buffers, b.buffers)
+        and a.memory.keys() == b.memory.keys()
+        and all(_same_tensors(a.memory[name], b.memory[name]) for name in a.memory)
         and (a.round, a.seed, a.samples, a.losses) == (b.round, b.seed, b.samples, b.losses)
     )
+
+
+def _same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def _same_points(a: dict[int, Point], b: dict[int, Point]) -> bool:

@@ -48,6 +48,8 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         name = prefix.rpartition("/")[2]
         tensors |= _points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
     tensors |= {f"buffers/{name}": value for name, value in state.buffers.items()}
+    for combiner, kept in state.memory.items():
+        tensors |= {f"memory/{combiner}/{name}": value.clone() for name, value in kept.items()}
     meta = {
         "round": state.round,
         "seed": state.seed,
@@ -57,6 +59,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "tuned": sorted(state.tuned),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
+        "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
         "space": _describe(state.space),
         "part": _describe(part),
         "extra": dict(extra),
@@ -109,6 +112,8 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
     tuned = dict(zip(owners, _points_in("tuned", tensors, space.part) if owners else [], strict=True))
+    kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
+    memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
         shared,
         specific,
@@ -119,6 +124,7 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         dict(meta["losses"]),
         meta["samples"],
         tuned,
+        memory,
     )
     return state, meta["extra"]
 

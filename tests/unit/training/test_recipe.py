@@ -70,7 +70,7 @@ def test_there_is_a_recipe_of_the_paper_for_each_strategy() -> None:
             "domain_embedding": True,
         }
         assert (recipe.walk.batch_size, recipe.walk.inner) == (1024, inner.Adam(lr=0.001))
-        assert type(recipe.strategy) is STRATEGIES[name]
+        assert recipe.tables()["strategy"]["name"] == name
 
 
 def test_defaults_are_spelt_out(recipe: Path) -> None:
