@@ -59,4 +59,6 @@ def _settings(settings: dict[str, Any]) -> str:
 
 def _toml(value: object) -> str:
     """As a recipe writes it; brackets are markup to the table."""
+    if isinstance(value, dict):
+        return f"{{{_settings(value)}}}"
     return json.dumps(value).replace("[", "\\[")

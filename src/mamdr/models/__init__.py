@@ -3,11 +3,14 @@
 from mamdr.models.autoint import AutoInt, AutoIntConfig
 from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
+from mamdr.models.hinet import HiNet, HiNetConfig
+from mamdr.models.mlora import MLoRA, MLoRAConfig
 from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.models.mmoe import MMOE, MMOEConfig
 from mamdr.models.neurfm import NeurFM, NeurFMConfig
 from mamdr.models.ple import PLE, PLEConfig
-from mamdr.models.registry import MODELS, build
+from mamdr.models.registry import MODELS, build, configure
+from mamdr.models.sar_net import SARNet, SARNetConfig
 from mamdr.models.shared_bottom import SharedBottom, SharedBottomConfig
 from mamdr.models.star import STAR, STARConfig
 from mamdr.models.wdl import WDL, WDLConfig
@@ -25,14 +28,21 @@ __all__ = [
     "CGCConfig",
     "DeepFM",
     "DeepFMConfig",
+    "HiNet",
+    "HiNetConfig",
     "MLPConfig",
+    "MLoRA",
+    "MLoRAConfig",
     "MMOEConfig",
     "NeurFM",
     "NeurFMConfig",
     "PLEConfig",
+    "SARNet",
+    "SARNetConfig",
     "STARConfig",
     "SharedBottom",
     "SharedBottomConfig",
     "WDLConfig",
     "build",
+    "configure",
 ]

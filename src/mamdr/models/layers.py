@@ -10,9 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def dense(width: int, size: int) -> nn.Linear:
+class Dense(nn.Linear):
+    """A fully connected layer that may be given apart what is the same for every row (see `multiply`).
+
+    Every layer of the models' is called, never only read, so that hooks see what it is given and gives.
+    """
+
+    def forward(self, input: Tensor, constant: Tensor | None = None) -> Tensor:
+        return multiply(self.weight, self.bias, input, constant)
+
+
+def dense(width: int, size: int) -> Dense:
     """A fully connected layer; kernel Glorot normal, bias zero (FIDELITY row 13)."""
-    linear = nn.Linear(width, size)
+    linear = Dense(width, size)
     nn.init.xavier_normal_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
@@ -49,23 +59,26 @@ class Hidden(nn.Module):
         return out
 
 
-def affine(layer: nn.Linear, rows: Tensor, constant: Tensor | None) -> Tensor:
+def affine(layer: Dense, rows: Tensor, constant: Tensor | None) -> Tensor:
     """`layer` on [rows | constant] (see `multiply`)."""
-    return multiply(layer.weight, layer.bias, rows, constant)
+    out: Tensor = layer(rows, constant)
+    return out
 
 
-def multiply(weight: Tensor, bias: Tensor, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+def multiply(weight: Tensor, bias: Tensor | None, rows: Tensor, constant: Tensor | None = None) -> Tensor:
     """[rows | constant] · weightᵀ + bias, the constant part multiplied once instead of B times.
 
     Args:
         weight: [size, V + C]; or several layers' at once, [g, size, V].
-        bias: [size]; or [g, size].
+        bias: [size]; or [g, size]; None for none.
         rows: [B, V]; or [g, b, V], for each layer its own.
         constant: [1, C], the same for every row; None when C is 0, and for several layers.
 
     Cost: B · V products for each output instead of B · (V + C), forward and backward.
     """
     if weight.ndim == 3:
+        if bias is None:
+            return torch.bmm(rows, weight.transpose(1, 2))
         return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
     if constant is None:
         return F.linear(rows, weight, bias)

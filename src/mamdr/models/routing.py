@@ -120,6 +120,13 @@ def kernels(domains: int, size: int, width: int, count: int = 1) -> DomainRows:
     return table
 
 
+def zeros(domains: int, width: int) -> DomainRows:
+    """A row of `width` zeros for each domain."""
+    table = DomainRows(domains, width)
+    nn.init.zeros_(table.weight)
+    return table
+
+
 def unpack(values: Tensor, size: int, width: int, count: int = 1) -> tuple[Tensor, Tensor]:
     """Kernels [..., count, size, width] and biases [..., count, size] of rows [..., W] of `kernels`."""
     cut, leading = count * size * width, values.shape[:-1]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mamdr.data.domains import Schema
-from mamdr.models.registry import MODELS, build
+from mamdr.models.registry import MODELS, build, configure
 
 REFERENCE = Schema(tuple(f"domain-{number}" for number in range(10)), {"user_id": 10_000, "item_id": 5_000})
 """Ten domains, 10,000 users, 5,000 items."""
@@ -40,7 +40,7 @@ def size(name: str, schema: Schema = REFERENCE, settings: Mapping[str, Any] | No
         "embeddings": embeddings,
         "network": total - embeddings - per_domain * len(schema.domains),
         "per_domain": per_domain,
-        "settings": dataclasses.asdict(MODELS[name][0](**(settings or {}))),
+        "settings": dataclasses.asdict(configure(name, settings or {})),
     }
 
 

@@ -13,7 +13,7 @@ from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
 from mamdr.models.layers import Hidden, ReLUDropout, dense, multiply
-from mamdr.models.routing import DomainRows, Routing, unpack
+from mamdr.models.routing import Routing, unpack, zeros
 from mamdr.models.settings import Rate, Width, Widths
 
 
@@ -65,7 +65,7 @@ class PartitionedNorm(nn.Module):
         self.momentum, self.eps = momentum, eps
         self.scale = nn.Parameter(torch.ones(width))
         self.shift = nn.Parameter(torch.zeros(width))
-        self.own = _zeros(domains, 2 * width)
+        self.own = zeros(domains, 2 * width)
         self.register_buffer("mean", torch.zeros(domains, width))
         self.register_buffer("variance", torch.ones(domains, width))
         self.register_buffer("batches", torch.zeros(domains, dtype=torch.int64))
@@ -133,7 +133,7 @@ class Star(nn.Module):
         super().__init__()
         shapes = list(itertools.pairwise([width, *sizes]))
         self.shared = nn.ModuleList(dense(before, size) for before, size in shapes)
-        self.own = nn.ModuleList(_zeros(domains, size * (before + 1)) for before, size in shapes)
+        self.own = nn.ModuleList(zeros(domains, size * (before + 1)) for before, size in shapes)
         self.between = ReLUDropout(dropout)
 
     def forward(self, routing: Routing, rows: Tensor) -> Tensor:
@@ -192,9 +192,3 @@ class STAR(nn.Module):
         main = self.star(routing, self.norm(routing, rows[:, : self.width]))
         logits: Tensor = main + self.out(self.auxiliary(rows, constant))
         return logits.squeeze(1)
-
-
-def _zeros(domains: int, width: int) -> DomainRows:
-    table = DomainRows(domains, width)
-    nn.init.zeros_(table.weight)
-    return table

@@ -149,8 +149,7 @@ def _model(table: Mapping[str, Any]) -> dict[str, Any]:
     name = settings.pop("name")
     if name == "custom":
         return dict(table)
-    config, _ = lookup(models.MODELS, name, "model")
-    return {"name": name, **_plain(parse(config, settings, "model"))}
+    return {"name": name, **_plain(models.configure(name, settings))}
 
 
 def _override(values: dict[str, Any], override: str) -> None:

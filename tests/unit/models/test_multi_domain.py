@@ -11,13 +11,18 @@ from tests.oracles import models as oracle
 from tests.unit.models.zoo import (
     SCHEMA,
     SMALL,
+    experts_of,
+    input_of,
     layer_of,
     layers_of,
     listed,
     lively,
     mixed_batch,
+    network_of,
     one_domain,
+    split_layers,
     tables_of,
+    without_dropout,
 )
 from torch import nn
 
@@ -30,7 +35,8 @@ from mamdr.strategies import Alternate
 from mamdr.testing import ModelConformance, tiny_market
 from mamdr.testing.lab import parameters_of, train
 
-NAMES = ["shared_bottom", "mmoe", "cgc", "ple", "star"]
+NAMES = ["shared_bottom", "mmoe", "cgc", "ple", "star", "sar_net", "hinet", "mlora"]
+HERE = NAMES[:5]  # the others have files of their own, for what is theirs alone
 
 
 class TestSharedBottom(ModelConformance):
@@ -63,53 +69,13 @@ class TestSTAR(ModelConformance):
         return build("star", schema, SMALL["star"])
 
 
-Layer = tuple[list[list[float]], list[float]]
-
-
-def _layers(row: list[float], size: int, width: int, count: int = 1) -> list[Layer]:
-    """`count` layers written one after another: kernels by rows, then biases."""
-    numbers = iter(row)
-    kernels = [[[next(numbers) for _ in range(width)] for _ in range(size)] for _ in range(count)]
-    biases = [[next(numbers) for _ in range(size)] for _ in range(count)]
-    assert next(numbers, None) is None
-    return list(zip(kernels, biases, strict=True))
-
-
-def _network(part: Any, domain: int) -> list[Layer]:
-    """The layers of a domain in a `DomainLayers`."""
-    rows = [listed(table.weight[domain]) for table in part.tables]
-    return [_layers(row, *shape)[0] for row, shape in zip(rows, part.shapes, strict=True)]
-
-
-def _experts(part: Any, domain: int | None = None) -> list[list[Layer]]:
-    """For each expert its layers: of a domain, or the shared ones."""
-    if domain is None:
-        levels = [
-            list(zip(listed(weight), listed(bias), strict=True))
-            for weight, bias in zip(part.weights, part.biases, strict=True)
-        ]
-    else:
-        rows = [listed(table.weight[domain]) for table in part.tables]
-        levels = [_layers(row, *shape) for row, shape in zip(rows, part.shapes, strict=True)]
-    return [list(layers) for layers in zip(*levels, strict=True)]
-
-
-def _input(module: Any, batch: Batch, row: int) -> list[float]:
-    tables = list(module.inputs.tables)
-    flat: list[float] = []
-    for name, table in zip(SCHEMA.ids, tables, strict=False):
-        flat += listed(table.weight[int(batch[name][row])])
-    flat += [batch[name][row].item() for name in SCHEMA.numeric]
-    return flat + listed(tables[-1].weight[int(batch["domain"][row])])
-
-
 def _level(level: Any, domain: int, own: list[float], common: list[float]) -> tuple[list[float], list[float]]:
     return oracle.extraction(
         own,
         common,
-        specific=_experts(level.own, domain),
-        shared=_experts(level.shared),
-        gate=_network(level.gates, domain),
+        specific=experts_of(level.own, domain),
+        shared=experts_of(level.shared),
+        gate=network_of(level.gates, domain),
         shared_gate=None if level.gate is None else layers_of(level.gate),
     )
 
@@ -125,22 +91,22 @@ def _star(module: STAR, x: list[float], domain: int) -> float:
     shared: list[Any] = list(module.star.shared)
     specific = []
     for layer, table in zip(shared, module.star.own, strict=True):
-        [(kernel, bias)] = _layers(listed(table.weight[domain]), layer.out_features, layer.in_features)  # type: ignore[operator, union-attr, index]
+        [(kernel, bias)] = split_layers(listed(table.weight[domain]), layer.out_features, layer.in_features)  # type: ignore[operator, union-attr, index]
         specific.append(([[1 + value for value in row] for row in kernel], bias))
     main = oracle.star([layer_of(layer) for layer in shared], specific, normal)[0]
     return main + oracle.network([*layers_of(module.auxiliary), layer_of(module.out)], x)[0]
 
 
 def _expected(module: nn.Module, batch: Batch, row: int) -> float:
-    x, domain = _input(module, batch, row), int(batch["domain"][row])
+    x, domain = input_of(module.inputs, batch, row), int(batch["domain"][row])
     if isinstance(module, STAR):
         return _star(module, x, domain)
-    tower = _network(module.towers, domain)
+    tower = network_of(module.towers, domain)
     if isinstance(module, SharedBottom):
         return oracle.network(tower, oracle.hidden(layers_of(module.bottom), x))[0]
     if isinstance(module, MMOE):
-        experts = [oracle.hidden(expert, x) for expert in _experts(module.experts)]
-        return oracle.network(tower, oracle.mixture(_network(module.gates, domain), x, experts))[0]
+        experts = [oracle.hidden(expert, x) for expert in experts_of(module.experts)]
+        return oracle.network(tower, oracle.mixture(network_of(module.gates, domain), x, experts))[0]
     if isinstance(module, CGC):
         return oracle.network(tower, _level(module.level, domain, x, x)[0])[0]
     assert isinstance(module, PLE)
@@ -150,7 +116,7 @@ def _expected(module: nn.Module, batch: Batch, row: int) -> float:
     return oracle.network(tower, own)[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HERE)
 def test_scores_are_the_oracles(name: str) -> None:
     module, batch = lively(build(name, SCHEMA, SMALL[name])), mixed_batch(8)
     expected = [_expected(module, batch, row) for row in range(8)]
@@ -182,7 +148,7 @@ def test_a_mixed_batch_trains_as_batches_of_one_domain(name: str) -> None:
         mine = batch["domain"] == domain
         parts.append(one_domain({key: column[mine] for key, column in batch.items()}, domain))
     for batches in (parts[:1], parts[1:]):
-        module = lively(build(name, SCHEMA, SMALL[name] | {"dropout": 0.0})).train()
+        module = lively(build(name, SCHEMA, without_dropout(SMALL[name]))).train()
         for part in batches:
             module(part).square().sum().backward()
         gradients.append([parameter.grad for parameter in module.parameters()])
@@ -296,7 +262,7 @@ def test_experts_and_towers_start_from_different_draws() -> None:
 
 
 def test_the_papers_sizes_are_the_default() -> None:
-    configs: dict[str, Any] = {name: MODELS[name][0]() for name in NAMES}
+    configs: dict[str, Any] = {name: MODELS[name][0]() for name in HERE}
     assert {config.embedding for config in configs.values()} == {128}
     assert {config.dropout for config in configs.values()} == {0.5}
     assert (configs["shared_bottom"].hidden, configs["shared_bottom"].towers) == ((512, 256, 128), (64,))
@@ -319,6 +285,12 @@ def test_the_papers_sizes_are_the_default() -> None:
         ("cgc", "shared", 0, "model.shared = 0; expected greater than or equal to 1"),
         ("ple", "specific", -1, "model.specific = -1; expected greater than or equal to 1"),
         ("ple", "levels", 0, "model.levels = 0; expected greater than or equal to 1"),
+        ("sar_net", "specific", 0, "model.specific = 0; expected greater than or equal to 1"),
+        ("sar_net", "experts", [0], "model.experts.0 = 0; expected greater than or equal to 1"),
+        ("hinet", "sub", 0, "model.sub = 0; expected greater than or equal to 1"),
+        ("hinet", "scenarios", 0, "model.scenarios = 0; expected greater than or equal to 1"),
+        ("hinet", "tower", [0], "model.tower.0 = 0; expected greater than or equal to 1"),
+        ("hinet", "domain_embedding", False, "unknown key model.domain_embedding"),
         ("star", "auxiliary", [0], "model.auxiliary.0 = 0; expected greater than or equal to 1"),
         ("star", "domain_embedding", False, "unknown key model.domain_embedding"),
     ],

@@ -31,6 +31,18 @@ SMALL: dict[str, dict[str, Any]] = {
         "towers": [4],
         "dropout": 0.1,
     },
+    "sar_net": {"embedding": 4, "experts": [6, 5], "shared": 3, "specific": 2, "dropout": 0.1},
+    "hinet": {
+        "embedding": 4,
+        "experts": [6, 5],
+        "sub": 2,
+        "scenarios": 3,
+        "task": [5],
+        "tasks": 3,
+        "tower": [4],
+        "dropout": 0.1,
+    },
+    "mlora": {"base": {"name": "mlp", "embedding": 4, "hidden": [6, 4], "dropout": 0.1}, "rank": 2},
     "star": {"embedding": 4, "hidden": [6, 5], "auxiliary": [4], "dropout": 0.1},
 }
 
@@ -79,3 +91,51 @@ def layers_of(module: nn.Module) -> list[tuple[Any, Any]]:
 def tables_of(module: nn.Module) -> list[Any]:
     """Every table of what domains keep, in order."""
     return [part for part in module.modules() if isinstance(part, DomainRows)]
+
+
+def without_dropout(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same model, and its base, without dropout."""
+    if "base" in settings:
+        return settings | {"base": without_dropout(settings["base"])}
+    return settings | {"dropout": 0.0}
+
+
+Layer = tuple[list[list[float]], list[float]]
+
+
+def split_layers(row: list[float], size: int, width: int, count: int = 1) -> list[Layer]:
+    """`count` layers written one after another: kernels by rows, then biases."""
+    numbers = iter(row)
+    kernels = [[[next(numbers) for _ in range(width)] for _ in range(size)] for _ in range(count)]
+    biases = [[next(numbers) for _ in range(size)] for _ in range(count)]
+    assert next(numbers, None) is None
+    return list(zip(kernels, biases, strict=True))
+
+
+def network_of(part: Any, domain: int) -> list[Layer]:
+    """The layers of a domain in a `DomainLayers`."""
+    rows = [listed(table.weight[domain]) for table in part.tables]
+    return [split_layers(row, *shape)[0] for row, shape in zip(rows, part.shapes, strict=True)]
+
+
+def experts_of(part: Any, domain: int | None = None) -> list[list[Layer]]:
+    """For each expert its layers: of a domain, or the shared ones."""
+    if domain is None:
+        levels = [
+            list(zip(listed(weight), listed(bias), strict=True))
+            for weight, bias in zip(part.weights, part.biases, strict=True)
+        ]
+    else:
+        rows = [listed(table.weight[domain]) for table in part.tables]
+        levels = [split_layers(row, *shape) for row, shape in zip(rows, part.shapes, strict=True)]
+    return [list(layers) for layers in zip(*levels, strict=True)]
+
+
+def input_of(inputs: Any, batch: Batch, row: int) -> list[float]:
+    """What an `Inputs` makes of a row: embeddings, numbers, the domain's embedding."""
+    tables = list(inputs.tables)
+    flat: list[float] = []
+    for name, table in zip(SCHEMA.ids, tables, strict=False):
+        flat += listed(table.weight[int(batch[name][row])])
+    flat += [batch[name][row].item() for name in inputs.numeric]
+    return flat + listed(tables[-1].weight[int(batch["domain"][row])])
