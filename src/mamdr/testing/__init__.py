@@ -12,7 +12,7 @@
 from mamdr.testing.lab import parameters_of, problem_of, same_bits, scores, train
 from mamdr.testing.market import tiny_market
 from mamdr.testing.models import ModelConformance
-from mamdr.testing.modules import TiedTables, TwoTables
+from mamdr.testing.modules import TiedTables, TwoTables, lively
 from mamdr.testing.stores import StoreConformance
 from mamdr.testing.strategies import StrategyConformance
 
@@ -22,6 +22,7 @@ __all__ = [
     "StrategyConformance",
     "TiedTables",
     "TwoTables",
+    "lively",
     "parameters_of",
     "problem_of",
     "same_bits",

@@ -41,3 +41,16 @@ class TiedTables(TwoTables):
         super().__init__(dropout, width, seed)
         self.item = nn.Embedding(USERS, width)
         self.item.weight = self.user.weight
+
+
+def lively(module: nn.Module, seed: int = 5) -> nn.Module:
+    """The module with every parameter and statistic far from its start, in evaluation mode, in float64."""
+    draw = torch.Generator().manual_seed(seed)
+    module = module.double().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5)
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.rand(buffer.shape, generator=draw) + 0.5)
+    return module

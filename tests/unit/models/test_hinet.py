@@ -19,17 +19,10 @@ from tests.unit.models.zoo import (
     network_of,
     one_domain,
 )
-from torch import nn
 
-from mamdr.data.domains import Batch, Schema
+from mamdr.data.domains import Batch
 from mamdr.models import HiNet, build
 from mamdr.models.hinet import SubExperts
-from mamdr.testing import ModelConformance
-
-
-class TestHiNet(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("hinet", schema, SMALL["hinet"])
 
 
 def _groups(part: SubExperts) -> list[oracle.Gated]:

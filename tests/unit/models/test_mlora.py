@@ -26,11 +26,6 @@ from mamdr.training import Recipe
 BASES = ["mlp", "wdl", "neurfm", "autoint", "deepfm", "shared_bottom", "hinet", "ple"]
 
 
-class TestMLoRA(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("mlora", schema, SMALL["mlora"])
-
-
 class TestMLoRAOnAutoInt(ModelConformance):
     """Its attention's layers are given [B, F, E]."""
 

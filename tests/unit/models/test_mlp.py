@@ -16,12 +16,12 @@ SMALL = {"embedding": 4, "hidden": [8, 4], "dropout": 0.1}
 SCHEMA = tiny_market(numeric=True).schema
 
 
-class TestMLP(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("mlp", schema, SMALL)
-
-
 class TestMLPWithoutHiddenLayersOrDomain(ModelConformance):
+    """A linear model: a checkerboard is beyond it."""
+
+    interactions = False
+    knows_domain = False
+
     def module(self, schema: Schema) -> nn.Module:
         return build("mlp", schema, {"embedding": 4, "hidden": [], "domain_embedding": False})
 

@@ -13,6 +13,7 @@ from tests.unit.models.zoo import (
     SMALL,
     experts_of,
     input_of,
+    larger,
     layer_of,
     layers_of,
     listed,
@@ -39,34 +40,12 @@ NAMES = ["shared_bottom", "mmoe", "cgc", "ple", "star", "sar_net", "hinet", "mlo
 HERE = NAMES[:5]  # the others have files of their own, for what is theirs alone
 
 
-class TestSharedBottom(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("shared_bottom", schema, SMALL["shared_bottom"])
-
-
-class TestMMOE(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("mmoe", schema, SMALL["mmoe"])
-
-
-class TestCGC(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("cgc", schema, SMALL["cgc"])
-
-
-class TestPLE(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("ple", schema, SMALL["ple"])
-
-
 class TestPLEWithLinearGatesAndNoDomainEmbedding(ModelConformance):
     def module(self, schema: Schema) -> nn.Module:
         return build("ple", schema, SMALL["ple"] | {"gates": [], "domain_embedding": False})
 
-
-class TestSTAR(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("star", schema, SMALL["star"])
+    def learner(self, schema: Schema) -> nn.Module:
+        return build("ple", schema, larger(SMALL["ple"]) | {"gates": [], "domain_embedding": False})
 
 
 def _level(level: Any, domain: int, own: list[float], common: list[float]) -> tuple[list[float], list[float]]:

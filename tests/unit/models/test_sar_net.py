@@ -30,11 +30,6 @@ from mamdr.testing import ModelConformance
 DEBIASED = SMALL["sar_net"] | {"intervention": "price"}
 
 
-class TestSARNet(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("sar_net", schema, SMALL["sar_net"])
-
-
 class TestSARNetWithBiasNets(ModelConformance):
     def module(self, schema: Schema) -> nn.Module:
         return build("sar_net", schema, DEBIASED)

@@ -24,31 +24,8 @@ from mamdr.data.domains import Batch, Schema
 from mamdr.errors import ConfigError, ModelError
 from mamdr.models import MODELS, WDL, AutoInt, DeepFM, DeepFMConfig, NeurFM, build
 from mamdr.models.fields import Fields, Wide, interactions
-from mamdr.testing import ModelConformance
 
 NAMES = ["wdl", "neurfm", "autoint", "deepfm"]
-
-
-class TestWDL(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("wdl", schema, SMALL["wdl"])
-
-
-class TestDeepFM(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("deepfm", schema, SMALL["deepfm"])
-
-
-class TestNeurFM(ModelConformance):
-    """From lively values: products of embeddings near 1e-4 move too little in two rounds to be seen in float32."""
-
-    def module(self, schema: Schema) -> nn.Module:
-        return lively(build("neurfm", schema, SMALL["neurfm"])).float()
-
-
-class TestAutoInt(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("autoint", schema, SMALL["autoint"])
 
 
 def _wide(wide: Wide, batch: Batch, row: int) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.routing import DomainRows
+from mamdr.testing import lively as lively
 from mamdr.testing import tiny_market
 
 DATA = tiny_market(numeric=True)
@@ -47,17 +48,16 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def lively(module: nn.Module, seed: int = 5) -> nn.Module:
-    """The module with every parameter and buffer far from its start, in evaluation mode, in float64."""
-    draw = torch.Generator().manual_seed(seed)
-    module = module.double().eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5)
-        for buffer in module.buffers():
-            if buffer.is_floating_point():
-                buffer.copy_(torch.rand(buffer.shape, generator=draw) + 0.5)
-    return module
+def larger(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with room to learn something: layers four times as wide, embeddings twice."""
+    made: dict[str, Any] = {}
+    for key, value in settings.items():
+        made[key] = [4 * size for size in value] if isinstance(value, list) else value
+        if isinstance(value, dict):
+            made[key] = larger(value)
+        elif key == "embedding":
+            made[key] = 2 * value
+    return made
 
 
 def mixed_batch(size: int = 24, schema: Schema = SCHEMA, seed: int = 0) -> Batch:

@@ -1,0 +1,29 @@
+"""Every registered model passes the suite that an outside author's model has to pass."""
+
+from __future__ import annotations
+
+from tests.unit.models.zoo import SMALL, larger
+from torch import nn
+
+from mamdr.data.domains import Schema
+from mamdr.models import MODELS, build
+from mamdr.testing import ModelConformance, lively
+
+FROM_LIVELY = {"neurfm"}
+"""Products of embeddings near 1e-4 move too little in two rounds to be seen in float32."""
+
+
+def _suite(name: str) -> type[ModelConformance]:
+    class Suite(ModelConformance):
+        def module(self, schema: Schema) -> nn.Module:
+            module = build(name, schema, SMALL[name])
+            return lively(module).float() if name in FROM_LIVELY else module
+
+        def learner(self, schema: Schema) -> nn.Module:
+            return build(name, schema, larger(SMALL[name]))
+
+    return Suite
+
+
+for _name in sorted(MODELS):
+    globals()[f"Test_{_name}"] = _suite(_name)
