@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from mamdr import __version__
 from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
+from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
 from mamdr.cli.report import report
 from mamdr.cli.train import train
@@ -64,6 +65,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(report)
 app.command()(models)
+app.command()(experiment)
 
 
 def _version(wanted: bool) -> None:

@@ -72,8 +72,8 @@ class Recipe:
             ) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path} is not TOML: {error}", "a TOML file", "Correct the recipe") from error
-        for override in overrides:
-            _override(values, override)
+        for text in overrides:
+            override(values, text)
         return cls.parse(values)
 
     @classmethod
@@ -152,22 +152,28 @@ def _model(table: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, **_plain(models.configure(name, settings))}
 
 
-def _override(values: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
+def override(values: dict[str, Any], text: str) -> None:
+    """Set one value in a recipe's tables, in place.
+
+    Args:
+        text: `table.key=value` with the value as in TOML (a bare word is text).
+
+    Raises:
+        ConfigError: another form, or a key within something that is no table.
+    """
+    path, equals, said = text.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
-        raise ConfigError(f"--set {override}", "table.key=value", "For example --set strategy.outer_lr=0.5")
+        raise ConfigError(f"--set {text}", "table.key=value", "For example --set strategy.outer_lr=0.5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {said}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        value = said.strip()
     table = values
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise ConfigError(
-                f"--set {override}: {key} is not a table", "table.key=value", "Correct the option"
-            )
+            raise ConfigError(f"--set {text}: {key} is not a table", "table.key=value", "Correct the option")
     table[keys[-1]] = value
 
 

@@ -1,0 +1,125 @@
+"""`mamdr experiment`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mamdr.cli.progress import progress_bar
+from mamdr.config import lookup
+from mamdr.data.domains import Dataset
+from mamdr.evaluation.report.text import duration
+from mamdr.experiments import EXPERIMENTS, Cell, cells, run
+from mamdr.experiments.estimate import estimate
+from mamdr.experiments.results import Result
+from mamdr.experiments.tables import Summary, cells_of
+from mamdr.experiments.write import write
+
+_LIST = "; ".join(f"{name}: {made.title}" for name, made in EXPERIMENTS.items())
+
+
+def experiment(
+    name: Annotated[str, typer.Argument(help=f"Which. {_LIST}.")],
+    data: Annotated[Path, typer.Option("--data", help="A data folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Where results and tables lie; goes on with what is there.")
+    ],
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds 1 to N of every cell.")] = 3,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells trained at once.")] = 1,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="[NAME:]TABLE.KEY=VALUE",
+            help="Override a value in every cell, or in those whose model or strategy is NAME; may be repeated.",
+        ),
+    ] = None,
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows", metavar="A,B,...", help="Only these rows; all keeps those beyond the paper's."
+        ),
+    ] = "",
+    columns: Annotated[
+        str, typer.Option("--columns", metavar="A,B,...", help="Only these columns, or all.")
+    ] = "",
+    keep_runs: Annotated[bool, typer.Option("--keep-runs", help="Keep each cell's checkpoints.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and a guess at the time.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make one of the paper's tables or figures: every cell trained with every seed, chosen on validation.
+
+    Test is read once, after training. What is done stays done: the same command goes on where it was stopped.
+    OUT gets NAME.md, .csv, .json and .html, and each cell's test predictions.
+
+    Example: mamdr experiment table-10 --data data/amazon --out tables --seeds 3 --jobs 2 --rows mlp
+    """
+    chosen = lookup(EXPERIMENTS, name, "experiment")
+    dataset = Dataset.load(data)
+    todo = cells(chosen, seeds, values or (), _names(rows), _names(columns))
+    if dry_run:
+        _show_cells(todo, dataset, jobs)
+        return
+    with progress_bar() as progress:
+        progress(f"{name}: {len(todo)} cells", 0, len(todo))
+
+        def heard(cell: Cell, result: Result, done: int, total: int) -> None:
+            progress(f"{name}: {cell.key}", done, total)
+            if not as_json:
+                typer.echo(f"[{done}/{total}] {cell.key}: {_told(result)}", err=True)
+
+        try:
+            results = run(todo, dataset, out, jobs=jobs, keep_runs=keep_runs, heard=heard)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on") from None
+    summary = write(chosen, todo, results, dataset.name, out)
+    if as_json:
+        typer.echo(json.dumps(json.loads((out / f"{name}.json").read_text(encoding="utf-8"))))
+    else:
+        _show(summary)
+        typer.echo(f"Wrote {out / name}.md, .csv, .json and .html")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _told(result: Result) -> str:
+    if "error" in result:
+        return f"diverged ({result['error']})"
+    auc = result["test"]["mean_auc"]
+    return f"test mean AUC {auc:.4f}, round {result['round']} of {result['rounds']}, {duration(result['seconds'])}"
+
+
+def _show(summary: Summary) -> None:
+    heads, lines = cells_of(summary)
+    table = Table(box=box.SIMPLE, title=f"{summary.experiment.name}: {summary.experiment.title}")
+    for number, head in enumerate(heads):
+        table.add_column(escape(head), justify="left" if number == 0 else "right")
+    for line in lines:
+        table.add_row(*(escape(text) for text in line))
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=200)
+    console.print(table)
+
+
+def _show_cells(todo: list[Cell], dataset: Dataset, jobs: int) -> None:
+    guesses = estimate(todo, dataset)
+    table = Table(box=box.SIMPLE, title=f"{len(todo)} cells")
+    for head in ("cell", "rows a round", "time, about"):
+        table.add_column(head, justify="left" if head == "cell" else "right")
+    for cell in todo:
+        guess = guesses[cell.key]
+        table.add_row(cell.key, f"{guess.samples:,}", duration(guess.seconds))
+    Console(highlight=False).print(table)
+    total = sum(guess.seconds for guess in guesses.values())
+    typer.echo(f"{len(guesses)} trainings, about {duration(total / jobs)} with {jobs} at once")

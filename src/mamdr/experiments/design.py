@@ -1,0 +1,149 @@
+"""A grid of recipes. Each cell is a recipe with a seed, and is known by what it trains, not by where it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mamdr.config import nearest
+from mamdr.errors import ConfigError
+from mamdr.training.recipe import Recipe, override
+
+Tables = Mapping[str, Mapping[str, Any]]
+"""A recipe's tables, or some of them."""
+
+BASE: Tables = {"walk": {"embedding_l2": 1e-5}}
+"""What every cell has beside the defaults, which are the paper's sizes (section V-C) already."""
+
+_PLACE = ("seed", "jobs", "device")
+"""[train] settings that do not change what a cell is."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row or a column.
+
+    Args:
+        name: what `--rows` and `--columns` call it.
+        label: what the table calls it.
+        tables: what it sets in a recipe.
+        extra: whether it stands beside the paper's, and is left out unless it is asked for.
+    """
+
+    name: str
+    label: str
+    tables: Tables
+    extra: bool = False
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid: every row with every column.
+
+    Args:
+        name: what the command calls it.
+        title: what it compares, in a line.
+        rows, columns: the lines.
+        view: "methods" shows a line a row with AUC and RANK, "domains" each domain's AUC, "grid" rows by columns.
+        baseline: name of the row (of the column, in a grid) that lifts are taken over.
+        largest: of a "domains" view, how many of the largest domains it shows; None is all.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Line, ...]
+    columns: tuple[Line, ...]
+    view: Literal["methods", "domains", "grid"]
+    baseline: str
+    largest: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a row, a column and a seed.
+
+    Attributes:
+        recipe: what it trains, seed included.
+        key: its file name: model, strategy, a hash of every setting but the seed, and the seed. Cells of two
+            experiments that train the same thing have the same key, and are trained once.
+    """
+
+    row: str
+    column: str
+    seed: int
+    recipe: Recipe = field(compare=False)
+    key: str
+
+
+def cells(
+    experiment: Experiment,
+    seeds: int,
+    overrides: Iterable[str] = (),
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> list[Cell]:
+    """The cells, seed by seed, so that an experiment that is stopped early has whole tables of the first seeds.
+
+    Args:
+        seeds: 1 to so many.
+        overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model or strategy.
+        rows, columns: names of the lines to keep; "all" keeps every one; none keeps the paper's.
+
+    Raises:
+        ConfigError: an unknown line, or a setting that a cell's recipe does not take.
+    """
+    overrides = list(overrides)
+    lines = [
+        (row, column)
+        for row in _chosen(experiment.rows, rows, f"row of {experiment.name}")
+        for column in _chosen(experiment.columns, columns, f"column of {experiment.name}")
+    ]
+    return [
+        _cell(row, column, seed, overrides) for seed in range(1, max(seeds, 1) + 1) for row, column in lines
+    ]
+
+
+def _chosen(lines: tuple[Line, ...], wanted: Sequence[str], what: str) -> list[Line]:
+    if "all" in wanted:
+        return list(lines)
+    if not wanted:
+        return [line for line in lines if not line.extra]
+    names = [line.name for line in lines]
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(f"no {what} is named {name!r}", ", ".join(names), nearest(name, names))
+    return [line for line in lines if line.name in wanted]
+
+
+def _cell(row: Line, column: Line, seed: int, overrides: Sequence[str]) -> Cell:
+    names = {
+        table: content["name"]
+        for line in (row, column)
+        for table, content in line.tables.items()
+        if "name" in content
+    }
+    values: dict[str, Any] = {table: dict(content) for table, content in BASE.items()}
+    for text in overrides:
+        name, colon, setting = text.partition(":")
+        if not colon or "=" in name:
+            override(values, text)
+        elif name in names.values():
+            override(values, setting)
+    for line in (row, column):  # what the grid varies counts, whatever is set for every cell
+        for table, content in line.tables.items():
+            values[table] = {**values.get(table, {}), **content}
+    values.setdefault("train", {})["seed"] = seed
+    recipe = Recipe.parse(values)
+    key = f"{names['model']}-{names['strategy']}-{_digest(recipe)}-seed{seed}"
+    return Cell(row.name, column.name, seed, recipe, key)
+
+
+def _digest(recipe: Recipe) -> str:
+    """A hash of all that a recipe says but its seed and the place where it is trained."""
+    tables = recipe.tables()
+    tables["train"] = {name: value for name, value in tables["train"].items() if name not in _PLACE}
+    text = json.dumps(tables, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

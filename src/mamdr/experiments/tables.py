@@ -1,0 +1,307 @@
+"""Cells to tables: means over seeds with intervals, RANK, lifts over a baseline with the same seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mamdr.errors import MamdrError
+from mamdr.evaluation.ranking import rank_methods
+from mamdr.evaluation.spread import Spread, spread
+from mamdr.experiments.design import Cell, Experiment
+from mamdr.experiments.published import published
+from mamdr.experiments.results import Result
+
+Aucs = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row and a column over all seeds.
+
+    Attributes:
+        test: mean AUC over domains.
+        lift: of it over the baseline's with the same seed; None for the baseline and where seeds lack.
+        least: the smallest such lift.
+        rank: mean over seeds of RANK among the entries of its column, or of the whole table of methods.
+        domains: each domain's AUC, mean over seeds.
+        val: mean validation AUC of the chosen rounds; rounds, seconds: medians (of the round chosen, of one round).
+        failed: seeds whose training diverged.
+        paper: what the paper prints.
+    """
+
+    row: str
+    column: str
+    test: Spread | None
+    lift: Spread | None
+    least: float | None
+    rank: float | None
+    domains: Aucs
+    val: float | None
+    round: float | None
+    seconds: float | None
+    parameters: int | None
+    seeds: tuple[int, ...]
+    failed: tuple[int, ...]
+    finetuned: bool
+    paper: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All entries of an experiment on a data set.
+
+    Attributes:
+        ranked: the methods that RANK was taken among.
+        samples: test rows of each domain.
+        missing: cells without a result yet.
+    """
+
+    experiment: Experiment
+    data: str
+    entries: tuple[Entry, ...]
+    ranked: tuple[str, ...]
+    samples: dict[str, int]
+    missing: int
+
+    def entry(self, row: str, column: str) -> Entry | None:
+        return next((e for e in self.entries if (e.row, e.column) == (row, column)), None)
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and labels of the rows that are there."""
+        there = {entry.row for entry in self.entries}
+        return [(line.name, line.label) for line in self.experiment.rows if line.name in there]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        there = {entry.column for entry in self.entries}
+        return [(line.name, line.label) for line in self.experiment.columns if line.name in there]
+
+    @property
+    def shown_domains(self) -> list[str]:
+        """The domains that a "domains" view shows, largest first where it shows but the largest."""
+        names = list(self.samples)
+        if self.experiment.largest is None:
+            return names
+        return sorted(names, key=lambda name: -self.samples[name])[: self.experiment.largest]
+
+
+def summarise(
+    experiment: Experiment, cells: Sequence[Cell], results: Mapping[Cell, Result], data: str
+) -> Summary:
+    """Put an experiment's results together.
+
+    Args:
+        cells: all of the experiment's.
+        results: of the cells that have one.
+        data: the data set's name.
+    """
+    places = list(dict.fromkeys((cell.row, cell.column) for cell in cells))
+    found = {place: {c.seed: r for c, r in results.items() if (c.row, c.column) == place} for place in places}
+    ranks, ranked = _ranks(experiment, found)
+    entries = tuple(
+        _entry(experiment, data, place, found[place], _base(experiment, place, found), ranks.get(place))
+        for place in places
+        if found[place]
+    )
+    tested: dict[str, Any] = next((r["test"]["domains"] for r in results.values() if "test" in r), {})
+    samples = {name: domain["samples"] for name, domain in tested.items()}
+    return Summary(experiment, data, entries, ranked, samples, len(cells) - len(results))
+
+
+Found = Mapping[tuple[str, str], Mapping[int, Result]]
+
+
+def _base(experiment: Experiment, place: tuple[str, str], found: Found) -> Mapping[int, Result]:
+    """The results that a place's lifts are taken over; none for the baseline itself."""
+    row, column = place
+    base = (row, experiment.baseline) if experiment.view == "grid" else (experiment.baseline, column)
+    return {} if base == place else found.get(base, {})
+
+
+def _ranks(experiment: Experiment, found: Found) -> tuple[dict[tuple[str, str], float], tuple[str, ...]]:
+    """Mean over seeds of RANK among all places (of a grid: among those of a row), of seeds that every place has."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for place in found:
+        groups.setdefault(place[0] if experiment.view == "grid" else "", []).append(place)
+    ranks: dict[tuple[str, str], float] = {}
+    names: list[str] = []
+    for places in groups.values():
+        seeds = set.intersection(*({s for s, r in found[p].items() if "test" in r} for p in places))
+        each = [r for seed in sorted(seeds) if (r := _rank(found, places, seed))]
+        if each:
+            ranks |= {place: statistics.fmean(rank[place] for rank in each) for place in places}
+            names += [row if experiment.view != "grid" else column for row, column in places]
+    return ranks, tuple(dict.fromkeys(names))
+
+
+def _rank(found: Found, places: Sequence[tuple[str, str]], seed: int) -> dict[tuple[str, str], float] | None:
+    aucs = {" ".join(place): aucs_of(found[place][seed]) for place in places}
+    try:
+        ranking = rank_methods(aucs)
+    except MamdrError:  # no domain has an AUC for all
+        return None
+    return {place: ranking.ranks[" ".join(place)] for place in places}
+
+
+def aucs_of(result: Result) -> Aucs:
+    """Each domain's test AUC."""
+    return {name: domain["auc"] for name, domain in result["test"]["domains"].items()}
+
+
+def _entry(
+    experiment: Experiment,
+    data: str,
+    place: tuple[str, str],
+    by_seed: Mapping[int, Result],
+    base: Mapping[int, Result],
+    rank: float | None,
+) -> Entry:
+    good = {
+        seed: r for seed, r in sorted(by_seed.items()) if "test" in r and r["test"]["mean_auc"] is not None
+    }
+    lifts = [
+        r["test"]["mean_auc"] - base[s]["test"]["mean_auc"]
+        for s, r in good.items()
+        if "test" in base.get(s, {})
+    ]
+    names = aucs_of(next(iter(good.values()))) if good else {}
+    first: dict[str, Any] = next(iter(good.values()), {})
+    return Entry(
+        *place,
+        test=spread([r["test"]["mean_auc"] for r in good.values()]),
+        lift=spread(lifts),
+        least=min(lifts, default=None),
+        rank=rank,
+        domains={name: _mean([aucs_of(r)[name] for r in good.values()]) for name in names},
+        val=_mean([r["val"] for r in good.values()]),
+        round=_median([r["round"] for r in good.values()]),
+        seconds=_median([r["seconds_a_round"] for r in good.values()]),
+        parameters=first.get("parameters"),
+        seeds=tuple(good),
+        failed=tuple(seed for seed in by_seed if seed not in good),
+        finetuned=bool(first.get("finetuned")),
+        paper=published(experiment.name, data, *place),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def markdown(summary: Summary) -> str:
+    """The table as Markdown: for "methods" a line a method, for "domains" one a domain, for "grid" rows by columns."""
+    heads, lines = cells_of(summary)
+    rule = ["---"] * len(heads)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rule, *lines)) + "\n"
+
+
+def cells_of(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Headings, and lines of text, of the experiment's view."""
+    if summary.experiment.view == "grid":
+        return _grid(summary)
+    return _domains(summary) if summary.experiment.view == "domains" else _methods(summary)
+
+
+def _methods(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    heads = ["method", "test mean AUC", "RANK", f"lift over {summary.base}", "least lift"]
+    heads += ["val", "round", "s a round", "parameters", "seeds"]
+    paper = any(entry.paper is not None for entry in summary.entries)
+    heads += ["paper"] if paper else []
+    lines = []
+    for name, label in summary.rows:
+        for entry in (e for e in summary.entries if e.row == name):
+            line = [
+                label + (" (fine-tuned)" if entry.finetuned else ""),
+                _text(entry),
+                _figure(entry.rank, "{:.2f}"),
+            ]
+            line += [str(entry.lift) if entry.lift else "", _figure(entry.least, "{:+.4f}")]
+            line += [_figure(entry.val), _figure(entry.round, "{:g}"), _figure(entry.seconds, "{:.2f}")]
+            line += [_figure(entry.parameters, "{:,}"), str(len(entry.seeds))]
+            lines.append(line + ([_figure(entry.paper)] if paper else []))
+    return heads, lines
+
+
+def _domains(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    entries = [
+        (label, entry) for name, label in summary.rows for entry in summary.entries if entry.row == name
+    ]
+    heads = ["domain", "test rows", *(label for label, _ in entries)]
+    lines = [
+        [name, f"{summary.samples[name]:,}", *(_figure(entry.domains.get(name)) for _, entry in entries)]
+        for name in summary.shown_domains
+    ]
+    return heads, [*lines, ["mean of all", "", *(_text(entry) for _, entry in entries)]]
+
+
+def _grid(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    heads = ["", *(label for _, label in summary.columns)]
+    lines = []
+    for name, label in summary.rows:
+        entries = [summary.entry(name, column) for column, _ in summary.columns]
+        lines.append([label, *(_text(entry) if entry else "" for entry in entries)])
+        if any(entry and entry.paper is not None for entry in entries):
+            lines.append([f"{label}, paper", *(_figure(entry.paper) if entry else "" for entry in entries)])
+    return heads, lines
+
+
+def _text(entry: Entry) -> str:
+    if entry.test is None:
+        return "diverged"
+    failed = f" ({len(entry.failed)} diverged)" if entry.failed else ""
+    return f"{entry.test}{failed}"
+
+
+def _figure(value: float | None, form: str = "{:.4f}") -> str:
+    return "" if value is None else form.format(value)
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """Everything that the tables show, as one object."""
+    return {
+        "experiment": summary.experiment.name,
+        "title": summary.experiment.title,
+        "data": summary.data,
+        "baseline": summary.experiment.baseline,
+        "ranked": list(summary.ranked),
+        "missing": summary.missing,
+        "entries": [
+            {**vars(entry), "test": _spread(entry.test), "lift": _spread(entry.lift)}
+            for entry in summary.entries
+        ],
+    }
+
+
+def _spread(found: Spread | None) -> dict[str, Any] | None:
+    return None if found is None else found._asdict()
+
+
+def as_csv(cells: Sequence[Cell], results: Mapping[Cell, Result]) -> str:
+    """A line for each cell and domain, and one for each cell's mean (domain "mean")."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "column", "seed", "domain", "test_auc", "val_mean_auc", "round"])
+    writer.writerows(_lines(cells, results))
+    return text.getvalue()
+
+
+def _lines(cells: Sequence[Cell], results: Mapping[Cell, Result]) -> Iterator[list[Any]]:
+    for cell in cells:
+        result = results.get(cell)
+        if result is None or "test" not in result:
+            continue
+        about = [cell.row, cell.column, cell.seed]
+        yield [*about, "mean", result["test"]["mean_auc"], result["val"], result["round"]]
+        for name, auc in aucs_of(result).items():
+            yield [*about, name, "" if auc is None else auc, "", ""]

@@ -1,0 +1,144 @@
+"""`mamdr experiment` from data to tables: the same each time, and never anything twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.commands import Command, bad, good
+
+import mamdr
+from mamdr import experiments
+from mamdr.data.domains import Dataset
+from mamdr.errors import TrainingError
+from mamdr.experiments import EXPERIMENTS, Cell, cells, results
+from mamdr.experiments.write import write
+from mamdr.training import Run
+
+SMALL = ("--set", "model.embedding=4", "--set", "mlp:model.hidden=[8]", "--set", "walk.batch_size=64")
+SHORT = ("--set", "train.rounds=2", "--set", "mamdr:strategy.num_helpers=1", "--seeds", "2")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiments")
+    mamdr.synthetic_market(domains=3, users=60, items=30, samples_per_domain=200).save(folder / "data")
+    good("experiment", "table-6", "--data", "data", "--out", "straight", *SMALL, *SHORT, folder=folder)
+    return folder
+
+
+def table(folder: Path, name: str = "table-6") -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    for entry in made["entries"]:
+        entry.pop("seconds")  # what differs from run to run
+    return made
+
+
+def test_two_at_once_give_the_same_table(place: Path) -> None:
+    good(
+        *("experiment", "table-6", "--data", "data", "--out", "two", "--jobs", "2", *SMALL, *SHORT),
+        folder=place,
+    )
+    assert table(place / "two") == table(place / "straight")
+    assert (place / "two/table-6.csv").read_bytes() == (place / "straight/table-6.csv").read_bytes()
+
+
+def test_what_is_done_stays_done(place: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()}
+    good("experiment", "table-7", "--data", "data", "--out", "straight", *SMALL, *SHORT, folder=place)
+    after = {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()}
+    assert before == after
+    assert len(before) == 2 * 8
+    heads = (place / "straight/table-7.md").read_text().splitlines()[0]
+    assert heads == "| domain | test rows | MLP+MAMDR (DN+DR) | w/o DN | w/o DR | w/o DN+DR |"
+
+
+def test_killed_in_the_middle_and_started_again_it_comes_to_the_same(place: Path) -> None:
+    words = ("experiment", "table-6", "--data", "data", "--out", "killed", *SMALL, *SHORT)
+    command = Command(*words, folder=place)
+    results = place / "killed/results"
+    limit = time.monotonic() + 60
+    while not (results.is_dir() and len(list(results.glob("*.json"))) >= 3) and time.monotonic() < limit:
+        time.sleep(0.005)
+    command.kill()
+    command.wait()
+    before = {path: path.stat().st_mtime_ns for path in results.glob("*.json")}
+    assert len(before) >= 3
+    good(*words, folder=place)
+    assert all(path.stat().st_mtime_ns == made for path, made in before.items())
+    assert table(place / "killed") == table(place / "straight")
+    assert list((place / "killed/runs").iterdir()) == []
+
+
+def test_figures_from_saved_predictions_by_another_route(place: Path) -> None:
+    """AUC by scikit-learn and RANK by counting, from the probabilities on disk."""
+    data, made = Dataset.load(place / "data"), table(place / "straight")
+    offsets, labels = data.test.offsets.tolist(), data.test.labels.numpy()
+    aucs: dict[tuple[str, int], list[float]] = {}
+    for path in sorted((place / "straight/results").glob("*.npy")):
+        _, strategy, _, seed = path.stem.split("-")
+        scores = np.load(path).astype(np.float64)
+        aucs[strategy, int(seed.removeprefix("seed"))] = [
+            round(float(roc_auc_score(labels[a:b], scores[a:b])), 13)  # equal AUCs are equal
+            for a, b in itertools.pairwise(offsets)
+        ]
+    methods = [entry["row"] for entry in made["entries"]]
+    for entry in made["entries"]:
+        means = [float(np.mean(aucs[entry["row"], seed])) for seed in (1, 2)]
+        assert entry["test"]["mean"] == pytest.approx(np.mean(means), abs=1e-12)
+        ranks = [
+            1
+            + sum(aucs[m, s][d] > aucs[entry["row"], s][d] for m in methods)
+            + (sum(aucs[m, s][d] == aucs[entry["row"], s][d] for m in methods) - 1) / 2
+            for s in (1, 2)
+            for d in range(3)
+        ]
+        assert entry["rank"] == pytest.approx(np.mean(ranks), abs=1e-12)
+
+
+def test_a_dry_run_trains_nothing(place: Path) -> None:
+    told = good("experiment", "table-6", "--data", "data", "--out", "dry", "--dry-run", *SMALL, folder=place)
+    assert "12 trainings, about" in told
+    assert not (place / "dry").exists()
+
+
+def test_a_training_that_diverges_is_a_line_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = mamdr.synthetic_market(domains=2, users=40, items=30, samples_per_domain=100)
+    table_6 = EXPERIMENTS["table-6"]
+    todo = cells(
+        table_6, 1, ["model.embedding=4", "model.hidden=[8]", "train.rounds=1", "walk.batch_size=64"]
+    )
+    honest = results._trained
+
+    def wild(folder: Path, cell: Cell, data: Dataset) -> Run:
+        if cell.row == "dn":
+            raise TrainingError("the training loss became nan", "a finite number", "Lower the inner lr")
+        return honest(folder, cell, data)
+
+    monkeypatch.setattr(results, "_trained", wild)
+    summary = write(table_6, todo, experiments.run(todo, data, tmp_path), data.name, tmp_path)
+    entry = summary.entry("dn", "")
+    assert entry is not None
+    assert entry.failed == (1,)
+    assert "| w/o DR | diverged |" in (tmp_path / "table-6.md").read_text()
+
+
+def test_a_wrong_setting_is_told_before_anything_is_trained(place: Path) -> None:
+    words = ("experiment", "table-6", "--data", "data", "--out", "wrong")
+    assert "unknown key model.std" in bad(*words, "--set", "model.std=1", folder=place, code=2)
+    assert "Did you mean 'table-6'" in bad("experiment", "table6", *words[2:], folder=place, code=2)
+    assert not (place / "wrong").exists()
+
+
+def test_other_data_in_the_same_folder_is_refused(place: Path) -> None:
+    mamdr.synthetic_market(domains=2, users=40, items=30, samples_per_domain=100).save(place / "other")
+    told = bad("experiment", "table-6", "--data", "other", "--out", "straight", *SMALL, *SHORT, folder=place)
+    assert "one folder for each data set" in told
