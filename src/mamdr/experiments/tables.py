@@ -83,6 +83,12 @@ class Summary:
         return [(line.name, line.label) for line in self.experiment.columns if line.name in there]
 
     @property
+    def base(self) -> str:
+        """The baseline's label."""
+        lines = self.experiment.columns if self.experiment.view == "grid" else self.experiment.rows
+        return next(line.label for line in lines if line.name == self.experiment.baseline)
+
+    @property
     def shown_domains(self) -> list[str]:
         """The domains that a "domains" view shows, largest first where it shows but the largest."""
         names = list(self.samples)
