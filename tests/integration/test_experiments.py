@@ -140,5 +140,7 @@ def test_a_wrong_setting_is_told_before_anything_is_trained(place: Path) -> None
 
 def test_other_data_in_the_same_folder_is_refused(place: Path) -> None:
     mamdr.synthetic_market(domains=2, users=40, items=30, samples_per_domain=100).save(place / "other")
-    told = bad("experiment", "table-6", "--data", "other", "--out", "straight", *SMALL, *SHORT, folder=place)
+    told = bad(
+        "experiment", "table-6", "--data", "other", "--out", "straight", *SMALL, *SHORT, folder=place, code=2
+    )
     assert "one folder for each data set" in told

@@ -21,6 +21,7 @@ from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
 from mamdr.data.market import synthetic_market
 from mamdr.data.readers import table
+from mamdr.data.sample import sample_users
 from mamdr.data.synthetic import MarketConfig
 from mamdr.errors import ConfigError
 
@@ -45,6 +46,12 @@ CtrRatio = Annotated[
 ]
 
 
+Users = Annotated[
+    float,
+    typer.Option("--users", help="Keep this share of the users, drawn by the seed, with all their rows."),
+]
+
+
 @data_app.command("build")
 def build_command(
     benchmark: Annotated[str, typer.Argument(help="The source's name: amazon.")],
@@ -58,6 +65,7 @@ def build_command(
     ] = None,
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
+    users: Users = 1.0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a data folder from a known source's raw files.
@@ -71,7 +79,7 @@ def build_command(
     reader = source(benchmark)
     chosen = [name for text in categories or () for name in text.split(",") if name]
     with progress_bar() as progress:
-        rows = reader(raw, chosen or None, progress)
+        rows = sample_users(reader(raw, chosen or None, progress), users, seed)
         dataset = build(
             rows,
             name=benchmark,
@@ -79,7 +87,7 @@ def build_command(
             ctr_ratio=ratio,
             domains=chosen or None,
             progress=progress,
-            options={"source": benchmark},
+            options={"source": benchmark} | _sampled(users),
         )
         dataset.save(out, overwrite=overwrite)
     _show(dataset, out)
@@ -107,6 +115,7 @@ def import_command(
     ] = None,
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
+    users: Users = 1.0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a data folder from any CSV or Parquet files.
@@ -122,14 +131,14 @@ def import_command(
     ratio = _ratio(ctr_ratio or ())
     with progress_bar() as progress:
         progress(f"reading {', '.join(file.name for file in files[:3])}", 0, 1)
-        rows = table.read(files, Columns(user, item, domain, label, timestamp))
+        rows = sample_users(table.read(files, Columns(user, item, domain, label, timestamp)), users, seed)
         dataset = build(
             rows,
             name=name or files[0].name.split(".")[0],
             seed=seed,
             ctr_ratio=ratio,
             progress=progress,
-            options={"source": "table"},
+            options={"source": "table"} | _sampled(users),
         )
         dataset.save(out, overwrite=overwrite)
     _show(dataset, out)
@@ -203,6 +212,11 @@ def describe_command(
         typer.echo(json.dumps(describe(dataset)))
     else:
         _show(dataset, folder)
+
+
+def _sampled(users: float) -> dict[str, float]:
+    """What the manifest says of a sample of users."""
+    return {} if users == 1 else {"users": users}
 
 
 def _ratio(given: Sequence[str]) -> Ratio:
