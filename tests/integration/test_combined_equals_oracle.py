@@ -15,7 +15,7 @@ from tests.oracles import combiners_core
 from tests.oracles.learning import Batch, Params
 from torch import Tensor
 
-from mamdr.combiners import PCGrad
+from mamdr.combiners import PCGrad, WeightedLoss
 from mamdr.combiners.pcgrad import orders
 from mamdr.engine import WalkOptions, inner
 from mamdr.seeds import derive, generator
@@ -60,6 +60,22 @@ def test_pcgrad(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
     expected = _oracle(bench, dtype)
     for state, want in zip(bench.library(Combined(PCGrad())), expected, strict=True):
         _close(parameters_of(state.shared), want, tolerance)
+
+
+@EXACT
+@EACH_INNER
+def test_weighted_loss(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench, learned = Bench(rule, dtype), combiners_core.WeightedLoss(lr=0.05)
+    walker = combiners_core.Combined(bench.module, bench.make, bench.start)
+    expected = [walker.run(_batches(bench, r, dtype), learned) for r in range(ROUNDS)]
+    states = bench.library(Combined(WeightedLoss(lr=0.05)))
+    for state, want in zip(states, expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+    kept = states[-1].memory["WeightedLoss"]["log_variance"]
+    torch.testing.assert_close(
+        kept, torch.stack([learned.s[d].detach() for d in range(4)]), rtol=0, atol=tolerance
+    )
+    assert float(kept.abs().min()) > 0.01
 
 
 @pytest.mark.parametrize("rule", [inner.SGD(lr=0.3), inner.Adagrad(lr=0.05)], ids=["sgd", "adagrad"])

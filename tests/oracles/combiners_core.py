@@ -72,3 +72,30 @@ class Combined:
             parameter.grad = gradient[start : start + parameter.numel()].view(parameter.shape).clone()
             start += parameter.numel()
         self.optimizer.step()
+
+
+class WeightedLoss:
+    """Kendall et al. 2018, equation 10: Σ_i exp(−s_i) · L_i + s_i / 2 with s_i = log σ_i², both sides by autograd.
+
+    Args:
+        lr: of Adam on each s_i, which steps when its domain is in the batch.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        self.s: dict[int, nn.Parameter] = {}
+        self.optimizers: dict[int, torch.optim.Optimizer] = {}
+
+    def __call__(self, domains: list[int], losses: list[Tensor], gradients: list[Tensor]) -> Tensor:
+        for domain in domains:
+            if domain not in self.s:
+                self.s[domain] = nn.Parameter(torch.zeros((), dtype=torch.float64))
+                self.optimizers[domain] = torch.optim.Adam([self.s[domain]], lr=self.lr)
+        combined = sum(torch.exp(-self.s[d].detach()) * g for d, g in zip(domains, gradients, strict=True))
+        for domain, loss in zip(domains, losses, strict=True):
+            self.optimizers[domain].zero_grad()
+            s = self.s[domain]
+            (torch.exp(-s) * loss.double() + s / 2).backward()
+            self.optimizers[domain].step()
+        assert isinstance(combined, Tensor)
+        return combined.to(gradients[0].dtype)

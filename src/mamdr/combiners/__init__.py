@@ -3,5 +3,6 @@
 from mamdr.combiners.pcgrad import PCGrad
 from mamdr.combiners.protocol import Combiner, Seen
 from mamdr.combiners.registry import COMBINERS
+from mamdr.combiners.weighted_loss import WeightedLoss
 
-__all__ = ["COMBINERS", "Combiner", "PCGrad", "Seen"]
+__all__ = ["COMBINERS", "Combiner", "PCGrad", "Seen", "WeightedLoss"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mamdr.combiners import COMBINERS, PCGrad
+from mamdr.combiners import COMBINERS, PCGrad, WeightedLoss
 from mamdr.errors import ConfigError
 from mamdr.strategies import Combined, build, describe
 from mamdr.testing import StrategyConformance
@@ -13,6 +13,11 @@ from mamdr.testing import StrategyConformance
 class TestPCGrad(StrategyConformance):
     def strategy(self) -> Combined:
         return Combined(PCGrad())
+
+
+class TestWeightedLoss(StrategyConformance):
+    def strategy(self) -> Combined:
+        return Combined(WeightedLoss(lr=0.1), inner_state="fresh", steps=4)
 
 
 def test_settings_of_combiner_and_walk_lie_side_by_side() -> None:
