@@ -91,30 +91,35 @@ class Binding:
         grad: Tensor | None = None,
         lazy: Mapping[int, LazyRows | Leaves] | None = None,
         watch: bool = False,
+        frozen: frozenset[str] = frozenset(),
     ) -> None:
         """Compute on `point` from now on.
 
         Args:
             point: the values; what the optimizer changes there, the module sees.
             grad: where gradients of the dense part and of eager tables accumulate, laid out as the point without its
-                lazy tables; None to compute without gradients.
+                lazy and its frozen tables; None to compute without gradients.
             lazy: the tables whose rows are gathered call by call.
             watch: remember which rows of eager tables each batch touches.
+            frozen: names of the parameters that get no gradient.
         """
         self._forget()
         self.point = point
         for index, parameter in enumerate(self._dense):
             parameter.data = point.parameter(index)
             part = self.space.dense[index]
+            parameter.requires_grad_(part.name not in frozen)
             parameter.grad = (
-                None if grad is None else grad[part.offset : part.offset + part.size].view(part.shape)
+                grad[part.offset : part.offset + part.size].view(part.shape)
+                if grad is not None and part.name not in frozen
+                else None
             )
         offset = self.space.dense_size
         for t, held in enumerate(self.held):
             ids, rows = point.ids[t].to(self.space.device), point.rows(t)
             held.slots[ids] = torch.arange(len(ids), dtype=torch.int32, device=self.space.device)
             held.lazy, held.watch, held.weight = (lazy or {}).get(t), watch, rows
-            if grad is not None and held.lazy is None:
+            if grad is not None and held.lazy is None and self.space.tables[t].name not in frozen:
                 held.weight = rows.detach().requires_grad_()
                 held.weight.grad = grad[offset : offset + rows.numel()].view(rows.shape)
                 offset += rows.numel()
@@ -159,6 +164,7 @@ class Binding:
             handle.remove()
         for parameter, own in zip(self._dense, self._own, strict=True):
             parameter.data, parameter.grad = own, None
+            parameter.requires_grad_()
         for embedding, weight, padding, sparse in self._embeddings:
             embedding._parameters["weight"] = weight
             embedding.padding_idx, embedding.sparse = padding, sparse  # type: ignore[assignment]

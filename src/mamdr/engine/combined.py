@@ -134,7 +134,7 @@ class _Gradients:
     def __init__(self, walked: Walked, count: int) -> None:
         self.walked, size = walked, walked.work.space.dense_size
         self.dense = walked.session.arena.take("domains", count * size).view(count, size)
-        self.ids: dict[int, list[Tensor]] = {t: [] for t in range(len(walked.work.ids))}
+        self.ids: dict[int, list[Tensor]] = {t: [] for t in walked.leaves}
         self.values: dict[int, list[Tensor]] = {t: [] for t in self.ids}
         self.taken = 0
 

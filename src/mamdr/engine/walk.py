@@ -100,7 +100,7 @@ class Walked:
         return torch.full((rows,), self.first_step, dtype=torch.int64, device=self.base.space.device)
 
     def _bind(self, last: Mapping[int, Tensor]) -> None:
-        """Bind the module to `work`, with a gradient for its dense part and its eager tables.
+        """Bind the module to `work`, with a gradient for its dense part and its eager tables, but for what is frozen.
 
         Args:
             last: by table, the step that each row belongs to, for those that are held lazily.
@@ -118,16 +118,21 @@ class Walked:
                 penalty=options.embedding_l2,
             )
             for t, ids in enumerate(point.ids)
-            if options.lazy(len(ids) * space.tables[t].dim)
+            if options.lazy(len(ids) * space.tables[t].dim) and space.tables[t].name not in space.frozen
         }
-        self.eager = [t for t in range(len(point.ids)) if t not in self.lazy]
+        self.eager = [
+            t for t, table in enumerate(space.tables) if t not in self.lazy and table.name not in space.frozen
+        ]
         sizes = [space.dense_size, *(point.rows(t).numel() for t in self.eager)]
         self.grad = self.session.arena.take("grad", sum(sizes))
         self.grad.zero_()
         self.grads = list(torch.split(self.grad, sizes))
         self.hold_apart(self.apart)
-        self.values = [point.dense, *(point.rows(t).view(-1) for t in self.eager)]
-        self.states = [[kept.dense, *(kept.rows(t).view(-1) for t in self.eager)] for kept in states]
+        self.values, *self.states = (
+            [*(held.dense[part] for part in space.moving), *(held.rows(t).view(-1) for t in self.eager)]
+            for held in (point, *states)
+        )
+        self.slopes = [*(self.grads[0][part] for part in space.moving), *self.grads[1:]]
 
     def hold_apart(self, apart: bool) -> None:
         """Let every lookup be a leaf of its own, so that domains' gradients can be told apart; or as usual again."""
@@ -136,7 +141,7 @@ class Walked:
         leaves = {t: Leaves(self.work.rows(t), g.view(-1, space.tables[t].dim), penalty) for t, g in eager}
         self.leaves: dict[int, LazyRows | Leaves] = {**self.lazy, **leaves}
         held = self.leaves if apart else self.lazy
-        self.binding.load(self.work, self.grad, held, watch=penalty > 0)
+        self.binding.load(self.work, self.grad, held, watch=penalty > 0, frozen=space.frozen)
 
     def run(self) -> tuple[float, int]:
         """Train over the legs; the summed loss and the number of samples."""
@@ -182,7 +187,7 @@ class Walked:
         self.moments.step += 1
         if self.options.embedding_l2 and not self.apart:
             self._penalise()
-        self.options.inner.step(self.values, self.grads, self.states, self.moments.step)
+        self.options.inner.step(self.values, self.slopes, self.states, self.moments.step)
         for rows in self.lazy.values():
             rows.step(self.moments.step)
         self.grad.zero_()

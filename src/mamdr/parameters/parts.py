@@ -48,14 +48,16 @@ def pushed(space: Space, part: Point | None, displacement: Point, rate: float) -
 
 
 def fade(space: Space, part: Point, share: float) -> None:
-    """Multiply what a part stands for by `share`, in place."""
-    if space.part is space:
+    """Multiply what a part stands for by `share`, in place; what is frozen stays."""
+    if space.part is space and not space.frozen:
         part.flat.mul_(share)
         return
-    for places in space.held.values():
-        part.parameter(places[0]).mul_(share)  # of two factors the left one alone
-    for table in range(len(space.tables)):
-        part.rows(table).mul_(share)
+    for index, places in space.held.items():
+        if space.dense[index].name not in space.frozen:
+            part.parameter(places[0]).mul_(share)  # of two factors the left one alone
+    for t, table in enumerate(space.tables):
+        if table.name not in space.frozen:
+            part.rows(t).mul_(share)
 
 
 def _value(part: Point, places: tuple[int, ...]) -> Tensor:

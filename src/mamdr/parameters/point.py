@@ -121,6 +121,10 @@ class Point:
                 kept.parameter(index).zero_()
         return kept
 
+    def without(self, names: frozenset[str]) -> Point:
+        """The point without what belongs to these parameters, as `keep_only`; self when there are none."""
+        return self.keep_only(frozenset(self.space.names) - names) if names else self
+
 
 def positions(ids: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Positions in `ids` and in `wanted` (both sorted, without repeats) of what both have."""

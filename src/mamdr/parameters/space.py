@@ -63,6 +63,8 @@ class Space:
         device: of every parameter.
         specific: names of the parameters that may get a domain-specific part.
         rank: of what such a part keeps of a matrix; None keeps it whole (see `Specific`).
+        frozen: names of parameters that nothing moves for the time being: walks from a store of this space leave them
+            where they are, and so do pushes (see `strategies.Freeze`).
     """
 
     dense: tuple[Dense, ...]
@@ -71,6 +73,7 @@ class Space:
     device: torch.device
     specific: frozenset[str] = field(default=frozenset())
     rank: int | None = None
+    frozen: frozenset[str] = field(default=frozenset())
 
     @property
     def dense_size(self) -> int:
@@ -91,6 +94,22 @@ class Space:
 
     def all_ids(self) -> Ids:
         return tuple(torch.arange(table.rows) for table in self.tables)
+
+    @cached_property
+    def moving(self) -> list[slice]:
+        """The stretches of the dense part that are not frozen: one, the whole part, when nothing is."""
+        if not self.frozen:
+            return [slice(0, self.dense_size)]
+        moving: list[slice] = []
+        for part in self.dense:
+            if part.name in self.frozen:
+                continue
+            stop = part.offset + part.size
+            if moving and moving[-1].stop == part.offset:
+                moving[-1] = slice(moving[-1].start, stop)
+            else:
+                moving.append(slice(part.offset, stop))
+        return moving or [slice(0, 0)]
 
     @cached_property
     def part(self) -> Space:

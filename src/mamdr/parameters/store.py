@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -67,9 +68,15 @@ class LocalStore:
 
     def push(self, displacement: Point, rate: float) -> None:
         """Cost: P values and the displacement's rows."""
+        displacement = displacement.without(self.space.frozen)
         self.dense.add_(displacement.dense, alpha=rate)
         for t, ids in enumerate(displacement.ids):
             self.tables[t].index_add_(0, ids.to(self.dense.device), displacement.rows(t), alpha=rate)
+
+    def freezing(self, names: frozenset[str]) -> LocalStore:
+        """The same parameters (not a copy), of which nothing moves those of these names."""
+        space = replace(self.space, frozen=self.space.frozen | names)
+        return LocalStore(space, self.dense, self.tables)
 
     def push_by(self, outer: Outer, displacement: Point, state: Moments) -> None:
         """Add the step that an outer optimizer makes of a displacement (which it may change)."""
@@ -112,7 +119,7 @@ class Overlay:
     def push(self, displacement: Point, rate: float) -> None:
         """Cost: the displacement's values; the specific part is copied when it gains rows. Factored matrices cost a
         singular value decomposition each."""
-        displacement = displacement.keep_only(self.space.specific)
+        displacement = displacement.keep_only(self.space.specific - self.space.frozen)
         if self.rows is not None:
             kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
             displacement = displacement.at(kept)

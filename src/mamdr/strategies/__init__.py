@@ -2,6 +2,7 @@
 
 from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
+from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
@@ -19,6 +20,7 @@ __all__ = [
     "DomainNegotiation",
     "DomainRegularization",
     "Finetune",
+    "Freeze",
     "Joint",
     "Leg",
     "Outcome",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from mamdr.combiners import COMBINERS
@@ -13,13 +13,14 @@ from mamdr.errors import ConfigError
 from mamdr.parameters import outer
 from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
+from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Strategy
 from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.reptile import Reptile
 from mamdr.strategies.separate import Separate
-from mamdr.strategies.then import MAMDR
+from mamdr.strategies.then import MAMDR, Then
 
 _WALKED = ("inner_state", "steps")
 """What the table of a combiner says of `Combined` itself."""
@@ -39,11 +40,19 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "dn": DomainNegotiation,
     "dr": DomainRegularization,
     "finetune": Finetune,
+    "freeze": Freeze,
     "joint": Joint,
     "mamdr": MAMDR,
     "reptile": Reptile,
     "separate": Separate,
+    "then": Then,
 }
+
+_WITHIN = {"finetune": "after", "freeze": "of"}
+"""Strategies that hold another one, and the key under which they do."""
+
+_STEPS = ({"name": "dn"}, {"name": "dr"})
+"""What `then` takes by default: the paper's pair."""
 
 _AUTHORS: dict[str, dict[str, Any]] = {
     "alternate": {"inner_state": "kept"},
@@ -63,7 +72,8 @@ def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> St
         name: a key of `STRATEGIES`.
         settings: its fields; `outer` may be a table with a `name` of its own ("sgd", "adagrad", "adam", "nesterov");
             `preset = "authors"` starts from the authors' choices (kept optimizer, own helper, random start); `after`
-            is a table of another strategy, with a `name` of its own, and takes over the preset.
+            (finetune) and `of` (freeze) are tables of another strategy, with a `name` of its own, `steps` (then) is a
+            list of them, and they take over the preset.
         where: the table's name in the recipe, for messages.
 
     Raises:
@@ -83,14 +93,18 @@ def build(name: str, settings: Mapping[str, Any], where: str = "strategy") -> St
         rule = dict(values["outer"])
         kind = rule.pop("name", "sgd")
         values["outer"] = parse(lookup(outer.RULES, kind, "outer optimizer"), rule, f"{where}.outer")
-    if name == "finetune":
-        values["after"] = _after(values.get("after", {"name": "alternate"}), preset, f"{where}.after")
+    if name == "then":
+        check_keys(values, ["steps"], where)
+        return Then(*_steps(values.get("steps", _STEPS), preset, where))
+    if name in _WITHIN:
+        key = _WITHIN[name]
+        values[key] = _inside(values.get(key, {"name": "alternate"}), preset, f"{where}.{key}")
     if name in COMBINERS:
         return combined(name, where, **values)
     return parse(make, values, where)
 
 
-def _after(table: object, preset: str, where: str) -> Strategy:
+def _inside(table: object, preset: str, where: str) -> Strategy:
     """The strategy of a table within a strategy's table, whose preset it takes over where it says none."""
     if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
         raise ConfigError(f"{where} = {table!r}", "a table with a name", f'Add name = "..." under [{where}]')
@@ -98,22 +112,35 @@ def _after(table: object, preset: str, where: str) -> Strategy:
     return build(settings.pop("name"), settings, where)
 
 
+def _steps(steps: object, preset: str, where: str) -> list[Strategy]:
+    """The strategies of `then`."""
+    if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
+        raise ConfigError(
+            f"{where}.steps = {steps!r}", "a list of strategies", f"Write a table [[{where}.steps]] for each"
+        )
+    return [_inside(step, preset, f"{where}.steps.{number}") for number, step in enumerate(steps)]
+
+
 def describe(strategy: Strategy) -> dict[str, Any]:
     """The `[strategy]` table that `build` makes this strategy of.
 
     Raises:
-        ConfigError: a strategy that no name stands for (an outside author's, or a `Then`).
+        ConfigError: a strategy that no name stands for: an outside author's, or a `Freeze` by a predicate.
 
     >>> describe(build("dn", {"outer_lr": 0.5}))["outer_lr"]
     0.5
     """
     if isinstance(strategy, Combined):
         return _describe_combined(strategy)
+    if isinstance(strategy, Freeze) and callable(strategy.frozen):
+        raise _nameless(strategy, STRATEGIES)
     name = _name(STRATEGIES, strategy)
+    if isinstance(strategy, Then):
+        return {"name": name, "steps": [describe(part) for part in strategy.parts]}
     rule = getattr(strategy, "outer", None)
     values = {"name": name, **dataclasses.asdict(cast(Any, strategy))}
-    if isinstance(strategy, Finetune):
-        values["after"] = describe(strategy.after)
+    if name in _WITHIN:
+        values[_WITHIN[name]] = describe(getattr(strategy, _WITHIN[name]))
     if rule is not None:
         values["outer"] = {"name": _name(outer.RULES, rule), **dataclasses.asdict(rule)}
     return {key: value for key, value in values.items() if value is not None}
@@ -131,4 +158,8 @@ def _name(table: Mapping[str, object], made: object) -> str:
     for name, make in table.items():
         if type(made) is make:
             return name
-    raise ConfigError(f"{made!r} has no name of its own", f"one of {', '.join(table)}", "Register it")
+    raise _nameless(made, table)
+
+
+def _nameless(made: object, table: Mapping[str, object]) -> ConfigError:
+    return ConfigError(f"{made!r} has no name of its own", f"one of {', '.join(table)}", "Register it")

@@ -156,7 +156,8 @@ def override(values: dict[str, Any], text: str) -> None:
     """Set one value in a recipe's tables, in place.
 
     Args:
-        text: `table.key=value` with the value as in TOML (a bare word is text).
+        text: `table.key=value` with the value as in TOML (a bare word is text); a number counts through a list of
+            tables, from 0.
 
     Raises:
         ConfigError: another form, or a key within something that is no table.
@@ -169,10 +170,13 @@ def override(values: dict[str, Any], text: str) -> None:
         value = tomllib.loads(f"value = {said}")["value"]
     except tomllib.TOMLDecodeError:
         value = said.strip()
-    table = values
-    for key in keys[:-1]:
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
+    table: Any = values
+    for depth, key in enumerate(keys[:-1], start=2):
+        if isinstance(table, list):
+            table = table[int(key)] if key.isdecimal() and int(key) < len(table) else None
+        else:
+            table = table.setdefault(key, {})
+        if not isinstance(table, dict) and not (isinstance(table, list) and depth < len(keys)):
             raise ConfigError(f"--set {text}: {key} is not a table", "table.key=value", "Correct the option")
     table[keys[-1]] = value
 

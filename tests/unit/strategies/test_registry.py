@@ -12,6 +12,9 @@ from mamdr.strategies import (
     Alternate,
     DomainNegotiation,
     DomainRegularization,
+    Finetune,
+    Freeze,
+    Then,
     build,
     describe,
 )
@@ -72,4 +75,71 @@ def test_what_does_not_fit_is_one_line(name: str, settings: dict[str, object], m
 
 def test_a_strategy_without_a_name_cannot_be_described() -> None:
     with pytest.raises(ConfigError, match="has no name of its own"):
-        describe(MAMDR().parts)
+        describe(Mine())
+    with pytest.raises(ConfigError, match="has no name of its own"):
+        describe(Freeze(frozen=lambda name: name == "logit.bias"))
+
+
+def test_strategies_within_strategies() -> None:
+    steps = [
+        {"name": "alternate"},
+        {"name": "freeze", "frozen": ["item.*"], "of": {"name": "dr", "num_helpers": 2}},
+    ]
+    made = build("then", {"steps": steps})
+    frozen = Freeze(DomainRegularization(num_helpers=2), frozen=("item.*",))
+    assert made == Then(Alternate(), frozen)
+    table = describe(made)
+    assert table.pop("name") == "then"
+    assert build("then", table) == made
+    assert build("finetune", {"after": {"name": "then", "steps": steps}}) == Finetune(after=made)
+    assert build("freeze", {"of": {"name": "then"}}) == Freeze(
+        Then(DomainNegotiation(), DomainRegularization())
+    )
+
+
+def test_the_preset_goes_to_what_is_within() -> None:
+    made = build("then", {"preset": "authors", "steps": [{"name": "dn"}, {"name": "dr", "preset": "paper"}]})
+    assert made == Then(DomainNegotiation(inner_state="kept"), DomainRegularization())
+    assert build("freeze", {"preset": "authors", "of": {"name": "dn"}}) == Freeze(
+        DomainNegotiation(inner_state="kept")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        (
+            "then",
+            {"steps": []},
+            r"strategy.steps = \[\]; expected a list of strategies. .*\[\[strategy.steps\]\]",
+        ),
+        ("then", {"steps": "dn"}, "strategy.steps = 'dn'; expected a list of strategies"),
+        ("then", {"step": [{"name": "dn"}]}, "unknown key strategy.step; .*Did you mean 'steps'?"),
+        (
+            "then",
+            {"steps": [{"name": "dn"}, {"name": "drr"}]},
+            "unknown strategy 'drr'; .*Did you mean 'dr'?",
+        ),
+        ("then", {"steps": [{"outer_lr": 1}]}, "strategy.steps.0 = .*; expected a table with a name"),
+        (
+            "then",
+            {"steps": [{"name": "dn"}, {"name": "freeze", "of": {"name": "dr", "num_helper": 3}}]},
+            "unknown key strategy.steps.1.of.num_helper; .*Did you mean 'num_helpers'?",
+        ),
+        (
+            "finetune",
+            {"after": {"name": "freeze", "of": {"name": "dn", "outer": {"name": "adm"}}}},
+            "unknown outer optimizer 'adm'; .*Did you mean 'adam'?",
+        ),
+        ("freeze", {"of": "dn"}, "strategy.of = 'dn'; expected a table with a name"),
+        ("freeze", {"frozn": ["item.*"]}, "unknown key strategy.frozn; .*Did you mean 'frozen'?"),
+    ],
+)
+def test_what_does_not_fit_within(name: str, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(name, settings)
+    assert "\n" not in str(caught.value)
+
+
+class Mine(DomainNegotiation):
+    """A strategy of the user's own."""

@@ -13,7 +13,7 @@ from mamdr.engine import inner
 from mamdr.errors import ConfigError
 from mamdr.models import MODELS
 from mamdr.parameters import outer
-from mamdr.strategies import MAMDR, STRATEGIES, DomainNegotiation
+from mamdr.strategies import MAMDR, STRATEGIES, Alternate, DomainNegotiation, Then
 from mamdr.testing import tiny_market
 from mamdr.training import Recipe, TrainOptions
 
@@ -54,6 +54,9 @@ def assert_within(written: dict[str, Any], said: dict[str, Any]) -> None:
     for key, value in written.items():
         if isinstance(value, dict):
             assert_within(value, said[key])
+        elif isinstance(value, list) and isinstance(value[0], dict):
+            for one, other in zip(value, said[key], strict=True):
+                assert_within(one, other)
         elif key != "preset":
             assert said[key] == value
 
@@ -147,6 +150,15 @@ def test_set_takes_nested_tables_and_the_last_word(recipe: Path) -> None:
     assert load(recipe, 'strategy.outer={name="adam", lr=0.5}').strategy == DomainNegotiation(
         outer=outer.Adam(lr=0.5)
     )
+
+
+def test_set_counts_through_a_list_of_tables(recipe: Path) -> None:
+    recipe.write_text(SMALL.replace('"dn"', '"then"') + '[[strategy.steps]]\nname = "alternate"\n' * 2)
+    made = load(recipe, "strategy.steps.1.name=dn", "strategy.steps.1.outer.name=adam")
+    assert made.strategy == Then(Alternate(), DomainNegotiation(outer=outer.Adam()))
+    for wrong in ("strategy.steps.2.name=dn", "strategy.steps.one.name=dn", "strategy.steps.1=dn"):
+        assert "is not a table" in refused(recipe, wrong)
+    assert "unknown key strategy.steps.1.outer_rl" in refused(recipe, "strategy.steps.1.outer_rl=1")
 
 
 @pytest.mark.parametrize("override", ["rounds=3", "train.rounds", "train.=3", ".rounds=3", "=", ""])
