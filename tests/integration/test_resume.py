@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from tests.unit.training.runs import assert_same_run, events_of, train
 
+from mamdr.combiners import PCGrad, WeightedLoss
 from mamdr.parameters import outer
 from mamdr.strategies import (
     MAMDR,
     Alternate,
+    Combined,
     DomainNegotiation,
     DomainRegularization,
     Finetune,
@@ -32,8 +34,10 @@ STRATEGIES: dict[str, Strategy] = {
     "mamdr as the authors": MAMDR.authors(num_helpers=1),
     "mamdr, fine-tuned": Finetune(MAMDR(num_helpers=1)),
     "joint": Joint(),
+    "pcgrad": Combined(PCGrad()),
     "reptile": Reptile(),
     "separate": Separate(),
+    "weighted loss, fine-tuned": Finetune(Combined(WeightedLoss(lr=0.1))),
     "dn, then dr on own rows": Then(DomainNegotiation(), DomainRegularization(num_helpers=1, rows="own")),
 }
 

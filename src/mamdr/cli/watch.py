@@ -39,6 +39,8 @@ class Watch:
                 f"{event['parameters']:,} parameters, seed {event['seed']}"
                 + (f", going on after round {event['round']}" if event["round"] else "")
             )
+            for note in event.get("notes", ()):
+                self.console.print(f"[yellow]Note:[/] {escape(note)}.")
             self._bar.start()
             self._next(event["round"] + 1, None)
         elif event["event"] == "round":

@@ -5,6 +5,7 @@ from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.joint import Joint
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
+from mamdr.strategies.notes import notes
 from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
@@ -34,4 +35,5 @@ __all__ = [
     "Walk",
     "build",
     "describe",
+    "notes",
 ]

@@ -20,7 +20,7 @@ from mamdr.errors import ConfigError
 from mamdr.files import discard, sweep
 from mamdr.parameters import LocalStore, Specific
 from mamdr.seeds import derive
-from mamdr.strategies import Outcome, Problem, State, Strategy, Walk
+from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
@@ -125,7 +125,9 @@ class Trainer:
         walker = Walker(session)
         walks = Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
         run = _heard(walks, listeners)
-        listeners.hear("start", round=state.round, rounds=self.options.rounds, **_describe(info))
+        told = notes(self.strategy, problem, self.space, self.walk.batch_size)
+        about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
+        listeners.hear("start", **about, **_describe(info))
         done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
         while state.round < self.options.rounds and not done:
             begun, samples = time.perf_counter(), state.samples

@@ -79,3 +79,8 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_closing_before_anything_happened_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Watch().close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_notes_are_told_before_the_first_round(capsys: pytest.CaptureFixture[str]) -> None:
+    show(START | {"notes": ["it will take long [as ever]"]}, round_event(1))
+    assert capsys.readouterr().err.splitlines()[1] == "Note: it will take long [as ever]."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 from tests.unit.training.runs import Normed, assert_same_run, events_of, odd_market, train, trainer
 
+from mamdr.combiners import PCGrad
 from mamdr.data.domains import Dataset
 from mamdr.engine import trace
 from mamdr.errors import CheckpointError, ConfigError, DataError
-from mamdr.strategies import Alternate, DomainNegotiation
+from mamdr.strategies import Alternate, Combined, DomainNegotiation
 from mamdr.testing import TwoTables, same_bits, tiny_market
 from mamdr.training import Trainer, TrainOptions, checkpoint
 from mamdr.training.folder import checkpoint_folder, read_info
@@ -291,3 +293,13 @@ def test_a_trainer_takes_any_module_and_says_what_it_found() -> None:
     info = made.fit().info
     assert (info["model"], info["strategy"]) == ("Normed", "Alternate")
     assert info["parameters"] == sum(p.numel() for p in module.parameters())
+
+
+def test_what_a_strategy_costs_is_told_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["mamdr.strategies.notes"], "MANY", 4)
+    train(tmp_path / "run", Combined(PCGrad()), rounds=1)
+    [start] = events_of(tmp_path / "run", "start")
+    [note] = start["notes"]
+    assert note.startswith("PCGrad takes the gradients of up to 4 domains apart")
