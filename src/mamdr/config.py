@@ -76,7 +76,8 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
         made = cls(**values)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join([where, *(str(part) for part in first["loc"])])
+        # A type's name among the keys is pydantic's way to say which of several it tried.
+        path = ".".join([where, *(str(part) for part in first["loc"] if not {"[", "("} & set(str(part)))])
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise ConfigError(
             f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option"

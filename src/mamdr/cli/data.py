@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
-from mamdr.data.build import Ratio, build
+from mamdr.data.build import LONGEST, Lengths, Ratio, build
 from mamdr.data.catalog import source
 from mamdr.data.describe import describe
 from mamdr.data.domains import Dataset
@@ -113,6 +113,31 @@ def import_command(
     name: Annotated[
         str | None, typer.Option("--name", help="The data's name. Default: the first file's.")
     ] = None,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--list",
+            metavar="NAME=SIGN",
+            help="A feature whose text is a list, and the sign between its values; may be repeated. "
+            "Columns of lists in Parquet need not be named.",
+        ),
+    ] = None,
+    max_length: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--max-length",
+            metavar="N | NAME=N",
+            help=f"Keep the last N values of a list: of all, or NAME=N, again for each. Default: {LONGEST}.",
+        ),
+    ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--share",
+            metavar="NAME=OTHER",
+            help="A feature that has the values, and the embeddings, of another column; may be repeated.",
+        ),
+    ] = None,
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
     users: Users = 1.0,
@@ -121,22 +146,28 @@ def import_command(
     """Make a data folder from any CSV or Parquet files.
 
     A table without labels holds positives; negatives are drawn. Columns named user:..., item:... and
-    context:... become features; others are left out.
+    context:... become features: text and integers are categories, floats are numbers, lists are lists of categories.
+    Other columns are left out.
 
     Example:
 
     mamdr data import clicks.parquet --user user --item item --domain category --out clicks
     """
     storage.refuse_existing(out, overwrite=overwrite)
-    ratio = _ratio(ctr_ratio or ())
+    ratio, lengths = _ratio(ctr_ratio or ()), _lengths(max_length or ())
+    shared = _pairs("--share", share or (), "user:history=item_id")
+    signs: dict[str, str | None] = dict(_pairs("--list", lists or (), "'item:tags=|'"))
     with progress_bar() as progress:
         progress(f"reading {', '.join(file.name for file in files[:3])}", 0, 1)
-        rows = sample_users(table.read(files, Columns(user, item, domain, label, timestamp)), users, seed)
+        columns = Columns(user, item, domain, label, timestamp, signs)
+        rows = sample_users(table.read(files, columns), users, seed)
         dataset = build(
             rows,
             name=name or files[0].name.split(".")[0],
             seed=seed,
             ctr_ratio=ratio,
+            max_length=lengths,
+            shared=shared,
             progress=progress,
             options={"source": "table"} | _sampled(users),
         )
@@ -231,6 +262,30 @@ def _ratio(given: Sequence[str]) -> Ratio:
             "one number, or NAME=NUMBER, again for each",
             "Write it like 0.3",
         ) from error
+
+
+def _lengths(given: Sequence[str]) -> Lengths:
+    """What --max-length says: nothing, one number, or a number by column."""
+    try:
+        if len(given) == 1 and "=" not in given[0]:
+            return int(given[0])
+        named = {name: int(value) for name, value in (text.rsplit("=", 1) for text in given)}
+        return named or LONGEST
+    except ValueError as error:
+        raise ConfigError(
+            f"--max-length {' '.join(given)}",
+            "one number, or NAME=NUMBER, again for each",
+            "Write it like 20",
+        ) from error
+
+
+def _pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
+    """NAME=VALUE, again for each."""
+    pairs = [text.partition("=") for text in given]
+    for text, (name, _, value) in zip(given, pairs, strict=True):
+        if not name or not value:
+            raise ConfigError(f"{option} {text}", f"{option} NAME=VALUE", f"Write it like {option} {example}")
+    return {name: value for name, _, value in pairs}
 
 
 def _show(dataset: Dataset, folder: Path) -> None:

@@ -10,14 +10,18 @@ import numpy.typing as npt
 import polars as pl
 
 from mamdr.data import negatives, split
+from mamdr.data.coding import Rows, Values, coded, fitted, groups
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.interactions import distinct, domain_names, features
-from mamdr.data.vocabulary import FIRST, UNKNOWN, Vocabulary
-from mamdr.errors import DataError
+from mamdr.data.lists import is_list
+from mamdr.data.ragged import Ragged, joined
+from mamdr.errors import ConfigError, DataError
 
 Progress = Callable[[str, int, int], None]
-Rows = dict[str, npt.NDArray[Any]]
 Ratio = float | Mapping[str, float] | None
+Lengths = int | Mapping[str, int]
+LONGEST = 50
+"""Ids of a list that are kept where nothing else is said."""
 
 
 def build(
@@ -27,6 +31,8 @@ def build(
     seed: int = 1,
     ctr_ratio: Ratio = None,
     domains: Sequence[str] | None = None,
+    max_length: Lengths = LONGEST,
+    shared: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -38,6 +44,9 @@ def build(
         ctr_ratio: positives per negative, one for all or by domain; by default the published ones, in the
             order of the domains. Not used with labels.
         domains: their order; as `domain_names` by default.
+        max_length: the most ids of a list that are kept, its last ones; for all columns of lists, or by column
+            (50 for one that is not named).
+        shared: column -> the column whose ids, and whose embeddings, it has as well, such as user:history -> item_id.
         options: what else the manifest should say of the source.
         progress: called with a text, what is done and what there is in all.
 
@@ -50,16 +59,21 @@ def build(
     >>> data.facts["duplicates"], [len(data.split(part)) for part in ("train", "val", "test")]
     ([1], [2, 0, 2])
     """
-    kept = distinct(table)
+    kept, lengths = _cut(distinct(table), max_length)
     names = list(domains or domain_names(kept))
-    values, rows = _coded(kept, names)
+    by_group = groups(kept, shared or {})
+    values, rows = coded(kept, by_group)
+    rows["domain"] = _places(kept, names)
+    if "label" in kept.columns:
+        rows["label"] = kept["label"].to_numpy()
+    totals = {f"{owner}s": _distinct(rows[f"{owner}_id"]) for owner in ("user", "item")}
     facts = _facts(rows, len(names), _count(table, names) - _count(kept, names))
     if "label" not in rows:
         wanted = negatives.ratios(names, ctr_ratio)
         facts["ctr_ratio"] = wanted
         rows = _with_negatives(rows, values, names, wanted, seed, progress)
     parts = split.assign(rows["domain"], rows["label"], names, seed)
-    vocabularies, rows = _fitted(rows, values, parts == split.TRAIN)
+    vocabularies, rows = fitted(rows, values, by_group, parts == split.TRAIN)
     return Dataset.from_arrays(
         name,
         names,
@@ -68,40 +82,50 @@ def build(
             for number, part in enumerate(SPLITS)
         },
         {column: words.size for column, words in vocabularies.items()},
+        lengths,
+        shared,
         vocabularies=vocabularies,
         seed=seed,
         options={
             "negatives": "drawn" if "ctr_ratio" in facts else "given",
-            "totals": {"users": len(values["user_id"]), "items": len(values["item_id"])},
+            "totals": totals,
             **(options or {}),
         },
         facts=facts,
     )
 
 
-def _coded(table: pl.DataFrame, names: Sequence[str]) -> tuple[dict[str, pl.Series], Rows]:
-    """Each categorical column's sorted values, and all columns as numbers, which are positions in those."""
-    values: dict[str, pl.Series] = {}
+def _cut(table: pl.DataFrame, max_length: Lengths) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The table with the last ids of its lists, and how many each may have."""
+    listed = [name for name in features(table) if is_list(table[name])]
+    wanted = max_length if isinstance(max_length, Mapping) else dict.fromkeys(listed, max_length)
+    for name, length in wanted.items():
+        if name not in listed or length < 1:
+            raise ConfigError(
+                f"max_length {name} = {length}",
+                f"1 or more, for a column of lists ({', '.join(listed) or 'there is none'})",
+                "Correct the name or the number",
+            )
+    lengths = {name: wanted.get(name, LONGEST) for name in listed}
+    return table.with_columns(pl.col(n).list.tail(length) for n, length in lengths.items()), lengths
+
+
+def _places(table: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Each row's domain by its number."""
     places = pl.DataFrame({"domain": names, "place": np.arange(len(names))})
     joined = table.select("domain").join(places, on="domain", how="left", maintain_order="left")
-    rows: Rows = {}
-    for column in ("user_id", "item_id", *features(table)):
-        cells = table[column]
-        if cells.dtype.is_float():
-            rows[column] = cells.to_numpy().astype(np.float32)
-        else:
-            values[column] = cells.unique().sort()
-            rows[column] = cells.rank("dense").to_numpy().astype(np.int64) - 1
-    rows["domain"] = joined["place"].to_numpy().astype(np.int64)
-    if "label" in table.columns:
-        rows["label"] = table["label"].to_numpy()
-    return values, rows
+    found: npt.NDArray[np.int64] = joined["place"].to_numpy().astype(np.int64)
+    return found
 
 
 def _count(table: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.int64]:
     """Rows of each domain."""
     lengths = dict(table["domain"].value_counts().iter_rows())
     return np.array([lengths.get(name, 0) for name in names], dtype=np.int64)
+
+
+def _distinct(codes: npt.NDArray[np.int64]) -> int:
+    return int((np.bincount(codes) > 0).sum())
 
 
 def _facts(rows: Rows, domains: int, duplicates: npt.NDArray[np.int64]) -> dict[str, list[Any]]:
@@ -115,7 +139,7 @@ def _facts(rows: Rows, domains: int, duplicates: npt.NDArray[np.int64]) -> dict[
 
 def _with_negatives(
     rows: Rows,
-    values: Mapping[str, pl.Series],
+    values: Values,
     names: Sequence[str],
     ratios: Sequence[float],
     seed: int,
@@ -136,14 +160,15 @@ def _with_negatives(
         "item_id": np.concatenate([items for _, items in drawn]),
         "domain": np.repeat(np.arange(len(names)), [len(users) for users, _ in drawn]),
     }
-    for column in rows.keys() - extra.keys():
-        extra[column] = _feature_of(column, rows, values)[extra[f"{column.split(':')[0]}_id"]]
+    for column in [name for name in rows if name not in extra]:
+        owner = f"{column.split(':')[0]}_id"
+        extra[column] = rows[column][_row_of(column, rows, values)[extra[owner]]]
     labels = np.repeat(np.array([1, 0], dtype=np.int8), [len(order), len(extra["domain"])])
-    return {column: np.concatenate([rows[column], extra[column]]) for column in rows} | {"label": labels}
+    return {column: joined([rows[column], extra[column]]) for column in rows} | {"label": labels}
 
 
-def _feature_of(column: str, rows: Rows, values: Mapping[str, pl.Series]) -> npt.NDArray[Any]:
-    """The value that a feature has for each of its owners, so that drawn rows can be given it."""
+def _row_of(column: str, rows: Rows, values: Values) -> npt.NDArray[np.int64]:
+    """For each of a feature's owners a row that has its value, so that drawn rows can be given it."""
     owner = column.split(":")[0]
     if owner == "context":
         raise DataError(
@@ -152,26 +177,15 @@ def _feature_of(column: str, rows: Rows, values: Mapping[str, pl.Series]) -> npt
             "Add a label column with negatives, or leave the column out",
         )
     key, cells = rows[f"{owner}_id"], rows[column]
-    of = np.zeros(len(values[f"{owner}_id"]), dtype=cells.dtype)
-    of[key] = cells
-    if (differs := of[key] != cells).any():
+    row = np.zeros(int(key.max(initial=-1)) + 1, dtype=np.int64)
+    row[key] = np.arange(len(key))
+    given = cells[row[key]]
+    differs = cells.differs(given) if isinstance(cells, Ragged) else cells != given
+    if differs.any():
         name = values[f"{owner}_id"][int(key[differs.argmax()])]
         raise DataError(
             f"column {column!r} has several values for {owner} {name!r}",
             f"one value for each {owner}, for drawn negatives take theirs from it",
             "Keep one value, or add a label column with negatives",
         )
-    return of
-
-
-def _fitted(
-    rows: Rows, values: Mapping[str, pl.Series], train: npt.NDArray[np.bool_]
-) -> tuple[dict[str, Vocabulary], Rows]:
-    """Vocabularies of what train holds, and the rows with ids from them."""
-    vocabularies, encoded = {}, dict(rows)
-    for column, known in values.items():
-        seen = np.unique(rows[column][train])
-        ids = np.full(len(known), UNKNOWN, dtype=np.int32)
-        ids[seen] = np.arange(FIRST, FIRST + len(seen))
-        vocabularies[column], encoded[column] = Vocabulary(known.gather(seen)), ids[rows[column]]
-    return vocabularies, encoded
+    return row

@@ -12,29 +12,16 @@ import numpy as np
 import torch
 
 from mamdr.data import storage
-from mamdr.data.arrays import Array, as_columns, grouped, kinds
+from mamdr.data.arrays import Array, alike, as_columns, grouped, kinds, longest
+from mamdr.data.ragged import Column, Ragged
 from mamdr.data.rows import Batch, DomainData
+from mamdr.data.schema import Schema
 from mamdr.data.vocabulary import Vocabulary
 from mamdr.errors import ConfigError
 
-__all__ = ["SPLITS", "Batch", "Dataset", "DomainData", "Schema"]
+__all__ = ["SPLITS", "Batch", "Dataset", "DomainData", "Ragged", "Schema"]
 
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Schema:
-    """What a model must know of the data to be built.
-
-    Args:
-        domains: the domains' names; the position is the domain's id.
-        ids: id column -> number of ids (rows an embedding needs); ids are in [0, number).
-        numeric: columns of numbers. A batch has "domain" besides, with ids in [0, len(domains)).
-    """
-
-    domains: tuple[str, ...]
-    ids: dict[str, int]
-    numeric: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +68,7 @@ class Dataset:
             "name": self.name,
             "seed": self.seed,
             "options": self.options,
-            "schema": {
-                "domains": list(self.schema.domains),
-                "ids": [[column, count] for column, count in self.schema.ids.items()],
-                "numeric": list(self.schema.numeric),
-            },
+            "schema": self.schema.to_json(),
             "statistics": {name: _statistics(self.split(name)) for name in SPLITS},
             "facts": self.facts,
             "files": storage.entries(self._arrays(), self._blobs()),
@@ -102,10 +85,15 @@ class Dataset:
             part = self.split(name)
             for column, values in {**part.columns, "label": part.labels, "offsets": part.offsets}.items():
                 arrays[storage.column_path(name, column)] = values.numpy()
+            for column, lists in part.lists.items():
+                arrays[storage.column_path(name, column)] = lists.values
+                arrays[storage.starts_path(name, column)] = lists.starts
         return arrays
 
     def _blobs(self) -> dict[str, bytes]:
-        return {_vocabulary_path(name): words.to_bytes() for name, words in self.vocabularies.items()}
+        shared = self.schema.shared
+        own = {shared.get(name, name): words for name, words in self.vocabularies.items()}
+        return {_vocabulary_path(name): words.to_bytes() for name, words in own.items()}
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the data as a folder, whole or not at all; the same data gives the same bytes."""
@@ -119,17 +107,18 @@ class Dataset:
         """
         folder = Path(folder)
         content = storage.read_manifest(folder)
-        said = content["schema"]
-        schema = Schema(tuple(said["domains"]), dict(said["ids"]), tuple(said["numeric"]))
+        schema = Schema.from_json(content["schema"])
         parts = {name: _read_split(folder, name, schema, content["statistics"][name]) for name in SPLITS}
-        words = {name: folder / _vocabulary_path(name) for name in schema.ids}
+        paths = {name: folder / _vocabulary_path(name) for name in schema.ids if name not in schema.shared}
+        words = {name: Vocabulary.load(path) for name, path in paths.items() if path.is_file()}
+        owners = {name: schema.shared.get(name, name) for name in schema.ids}
         data = cls(
             content["name"],
             schema,
             parts["train"],
             parts["val"],
             parts["test"],
-            vocabularies={name: Vocabulary.load(path) for name, path in words.items() if path.is_file()},
+            vocabularies={name: words[owner] for name, owner in owners.items() if owner in words},
             seed=content["seed"],
             options=content["options"],
             facts=content["facts"],
@@ -143,8 +132,10 @@ class Dataset:
         cls,
         name: str,
         domains: Sequence[str],
-        splits: Mapping[str, Mapping[str, Array]],
+        splits: Mapping[str, Mapping[str, Column]],
         ids: Mapping[str, int] | None = None,
+        lists: Mapping[str, int] | None = None,
+        shared: Mapping[str, str] | None = None,
         **details: Any,
     ) -> Dataset:
         """Data from arrays in memory, with ids that are integers already.
@@ -152,27 +143,34 @@ class Dataset:
         Args:
             splits: "train", "val", "test" -> {"user_id", "item_id", "domain", "label", features}, each [N].
                 Rows may come in any order; they are grouped by domain, stably. Columns of integers are ids,
-                columns of floats are numeric.
+                columns of floats are numeric, a `Ragged` is a column of lists of ids (id 0 is their padding).
             ids: id column -> number of ids; by default the largest id found, plus one.
+            lists: column of lists -> the most ids of a row; by default the longest list's.
+            shared: id column -> the id column whose ids and embeddings it has as well.
             details: vocabularies, seed, options, facts as in the class.
 
-        Raises: DataError for absent columns, lengths that differ, ids out of range, labels not 0 or 1, NaN.
+        Raises: DataError for absent columns, lengths that differ, ids out of range, lists too long, labels not 0 or
+            1, NaN.
         """
         columns = {part: as_columns(part, splits, len(domains)) for part in SPLITS}
+        shared = dict(shared or {})
         sizes, numeric = kinds(columns, ids or {})
+        schema = Schema(tuple(domains), alike(sizes, shared), numeric, longest(columns, lists or {}), shared)
         order = [*sizes, *numeric, "domain", "label"]  # as a loaded folder has them
         parts = {
             part: _group({name: cells[name] for name in order}, len(domains))
             for part, cells in columns.items()
         }
-        schema = Schema(tuple(domains), sizes, numeric)
         return cls(name, schema, parts["train"], parts["val"], parts["test"], **details)
 
 
-def _group(values: Mapping[str, Array], domains: int) -> DomainData:
+def _group(values: Mapping[str, Column], domains: int) -> DomainData:
     columns, labels, offsets = grouped(values, domains)
-    tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
-    return DomainData(tensors, torch.from_numpy(labels), torch.from_numpy(offsets))
+    lists = {name: column for name, column in columns.items() if isinstance(column, Ragged)}
+    tensors = {
+        name: torch.from_numpy(column) for name, column in columns.items() if not isinstance(column, Ragged)
+    }
+    return DomainData(tensors, torch.from_numpy(labels), torch.from_numpy(offsets), lists)
 
 
 def _vocabulary_path(column: str) -> str:
@@ -189,10 +187,18 @@ def _statistics(part: DomainData) -> dict[str, list[int]]:
 def _read_split(folder: Path, name: str, schema: Schema, statistics: Mapping[str, list[int]]) -> DomainData:
     rows = sum(statistics["rows"])
 
-    def read(column: str, dtype: type[np.generic], count: int = rows) -> torch.Tensor:
-        return torch.from_numpy(storage.read_array(folder, storage.column_path(name, column), dtype, count))
+    def read(path: str, dtype: type[np.generic], count: int = rows) -> Array:
+        return storage.read_array(folder, path, dtype, count)
 
-    columns = {column: read(column, np.int32) for column in schema.ids}
-    columns |= {column: read(column, np.float32) for column in schema.numeric}
-    offsets = read("offsets", np.int64, len(schema.domains) + 1)
-    return DomainData(columns, read("label", np.float32), offsets)
+    def column(column: str, dtype: type[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(read(storage.column_path(name, column), dtype))
+
+    lists = {}
+    for listed in schema.lists:
+        starts = read(storage.starts_path(name, listed), np.int64, rows + 1)
+        values = read(storage.column_path(name, listed), np.int32, int(starts[-1]))
+        lists[listed] = Ragged(values, starts)
+    columns = {plain: column(plain, np.int32) for plain in schema.ids if plain not in lists}
+    columns |= {number: column(number, np.float32) for number in schema.numeric}
+    offsets = read(storage.column_path(name, "offsets"), np.int64, len(schema.domains) + 1)
+    return DomainData(columns, column("label", np.float32), torch.from_numpy(offsets), lists)

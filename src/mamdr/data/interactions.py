@@ -6,31 +6,37 @@ domain     strings                       where: the scenario's name
 label      0 or 1, optional              a table without it holds positives alone
 timestamp  integers, optional            may be unknown in some rows
 user:NAME, item:NAME, context:NAME       features and their owner; strings and integers are categories,
-                                         floats are numbers
+                                         floats are numbers, lists of strings or integers are lists of categories
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
+from mamdr.data.lists import is_list, split_lists
+from mamdr.data.schema import is_feature
 from mamdr.errors import DataError
 
-OWNERS = ("user", "item", "context")
 _KEYS = ("user_id", "item_id", "domain")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the canonical columns are called in a raw table; None for one that is taken if it is there."""
+    """What the canonical columns are called in a raw table; None for one that is taken if it is there.
+
+    `lists` are features that hold lists written as text, and the sign between the values; None for one that must hold
+    lists already.
+    """
 
     user: str = "user_id"
     item: str = "item_id"
     domain: str = "domain"
     label: str | None = None
     timestamp: str | None = None
+    lists: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def features(table: pl.DataFrame) -> list[str]:
@@ -39,7 +45,7 @@ def features(table: pl.DataFrame) -> list[str]:
     >>> features(pl.DataFrame({"user_id": [1], "user:age": [30], "rating": [5]}))
     ['user:age']
     """
-    return [name for name in table.columns if name.split(":", 1)[0] in OWNERS and ":" in name]
+    return [name for name in table.columns if is_feature(name)]
 
 
 def canonical(frame: pl.DataFrame, source: str, columns: Columns | None = None) -> pl.DataFrame:
@@ -51,7 +57,8 @@ def canonical(frame: pl.DataFrame, source: str, columns: Columns | None = None) 
         columns: what its columns are called.
 
     Raises: DataError for no rows, absent columns, empty cells, NaN, labels other than 0 and 1, negative ids,
-        empty names. The message names the source, the column and the row (the first row is 1).
+        empty names, lists of other things than strings or integers. The message names the source, the column and
+        the row (the first row is 1).
 
     >>> raw = pl.DataFrame({"user": ["u"], "item": [7], "shop": ["books"], "rating": [5]})
     >>> canonical(raw, "raw.csv", Columns("user", "item", "shop")).row(0)
@@ -67,6 +74,7 @@ def canonical(frame: pl.DataFrame, source: str, columns: Columns | None = None) 
         raise DataError(
             f"{source} has a header and no rows", "at least one row", "Give a file with interactions"
         )
+    frame = split_lists(frame, source, features(frame), columns.lists)
     table = frame.select(
         *[pl.col(raw).alias(name) for name, raw in names.items()], *[pl.col(name) for name in features(frame)]
     )
@@ -95,10 +103,27 @@ def concatenate(tables: Sequence[pl.DataFrame], sources: Sequence[str]) -> pl.Da
                 "the same columns in every file",
                 "Import them apart, or add what is missing",
             )
-    mixed = [name for name in tables[0].columns if len({table[name].dtype for table in tables}) > 1]
+    kinds = {name: kind for name in tables[0].columns if (kind := _common(name, tables, sources))}
     return pl.concat(
-        [table.select(tables[0].columns).with_columns(pl.col(mixed).cast(pl.String)) for table in tables]
+        [
+            table.select(tables[0].columns).with_columns(pl.col(n).cast(kind) for n, kind in kinds.items())
+            for table in tables
+        ]
     )
+
+
+def _common(name: str, tables: Sequence[pl.DataFrame], sources: Sequence[str]) -> pl.DataType | None:
+    """The kind that a column has to become where tables hold it in several; None where they agree."""
+    if len({table[name].dtype for table in tables}) == 1:
+        return None
+    lists = [source for table, source in zip(tables, sources, strict=True) if is_list(table[name])]
+    if lists and len(lists) < len(tables):
+        raise DataError(
+            f"column {name!r} holds lists in {lists[0]} and none in another file",
+            "the same kind in every file",
+            f"Write --list '{name}=SIGN' for lists written as text",
+        )
+    return pl.List(pl.String()) if lists else pl.String()
 
 
 def distinct(table: pl.DataFrame) -> pl.DataFrame:
@@ -138,10 +163,13 @@ def _check_whole(column: pl.Series, source: str, raw: str) -> None:
     if column.name == "timestamp":
         return
     empty = column.is_null()
+    if is_list(column):
+        empty = empty | column.list.eval(pl.element().is_null()).list.any().fill_null(False)
     if column.dtype.is_float():
         empty = empty | ~column.is_finite().fill_null(True)
     if (at := empty.arg_max()) is not None and empty[at]:
         found = "an empty cell" if column[at] is None else f"{column[at]}".replace("nan", "NaN")
+        found = "a list with an empty value" if isinstance(column[at], pl.Series) else found
         _refuse(source, raw, at, found, "a value in every row", "Fill or drop these rows")
 
 
@@ -195,6 +223,8 @@ def _plain(table: pl.DataFrame) -> pl.DataFrame:
             kinds[name] = pl.String()
         elif dtype.is_integer() or dtype == pl.Boolean:
             kinds[name] = pl.Int64()
+        elif isinstance(dtype, pl.List):
+            kinds[name] = dtype
         else:
             kinds[name] = pl.Float32() if dtype.is_float() else pl.String()
     return table.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())

@@ -5,6 +5,7 @@
     SPLIT/COLUMN.npy            int32 ids or float32 numbers, a domain together; SPLIT: train, val, test
     SPLIT/label.npy             float32
     SPLIT/offsets.npy           int64 [D + 1]
+    SPLIT/starts/COLUMN.npy     int64 [N + 1], where each list of a column of lists begins in SPLIT/COLUMN.npy
 
 Loading checks the manifest's checksum and every file's size; `verify` reads and checks all bytes.
 """
@@ -51,6 +52,15 @@ def column_path(split: str, column: str) -> str:
     'train/user%3Aage.npy'
     """
     return f"{split}/{quote(column, safe='')}.npy"
+
+
+def starts_path(split: str, column: str) -> str:
+    """Where it lies at which id each list of a column begins.
+
+    >>> starts_path("train", "item:tags")
+    'train/starts/item%3Atags.npy'
+    """
+    return column_path(f"{split}/starts", column)
 
 
 def digest(content: Content) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mamdr.data.domains import Batch, Schema
+from mamdr.data.vocabulary import PADDING
 from mamdr.engine.look import looking
 from mamdr.errors import ModelError
 from mamdr.parameters import Space
@@ -20,10 +21,18 @@ _HARMLESS = {"device", "dtype", "ndim", "layout", "requires_grad", "is_leaf", "i
 
 
 def probe(schema: Schema) -> Batch:
-    """A batch of random ids, [257] a column, with the largest id of each column in its first row."""
+    """A batch of random ids, [257] a column, with the largest id of each column in its first row.
+
+    A column of lists is [257, the most ids of a row], with lists of every length from none.
+    """
     random = torch.Generator().manual_seed(0)
     sizes = {**schema.ids, "domain": len(schema.domains)}
     batch = {name: torch.randint(0, size, (_ROWS,), generator=random) for name, size in sizes.items()}
+    for name, longest in schema.lists.items():
+        ids = torch.randint(0, sizes[name], (_ROWS, longest), generator=random)
+        lengths = torch.randint(0, longest + 1, (_ROWS, 1), generator=random)
+        lengths[0] = longest
+        batch[name] = ids.masked_fill_(torch.arange(longest) >= lengths, PADDING)
     for name, size in sizes.items():
         batch[name][0] = size - 1
     batch.update({name: torch.randn(_ROWS, generator=random) for name in schema.numeric})
@@ -99,7 +108,7 @@ def _watch(reached: set[str | None], batch: Batch) -> Callable[..., None]:
         same = [
             name
             for name, column in batch.items()
-            if len(flat) == _ROWS and torch.equal(flat.to(column.dtype), column)
+            if len(flat) == column.numel() and torch.equal(flat.to(column.dtype), column.reshape(-1))
         ]
         reached.add(same[0] if same else None)
 

@@ -3,6 +3,7 @@
 from mamdr.models.autoint import AutoInt, AutoIntConfig
 from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
+from mamdr.models.features import Features, FeaturesConfig, apart
 from mamdr.models.hinet import HiNet, HiNetConfig
 from mamdr.models.mlora import MLoRA, MLoRAConfig
 from mamdr.models.mlp import MLP, MLPConfig
@@ -28,6 +29,8 @@ __all__ = [
     "CGCConfig",
     "DeepFM",
     "DeepFMConfig",
+    "Features",
+    "FeaturesConfig",
     "HiNet",
     "HiNetConfig",
     "MLPConfig",
@@ -43,6 +46,7 @@ __all__ = [
     "SharedBottom",
     "SharedBottomConfig",
     "WDLConfig",
+    "apart",
     "build",
     "configure",
 ]

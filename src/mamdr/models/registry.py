@@ -15,6 +15,7 @@ from mamdr.errors import ConfigError
 from mamdr.models.autoint import AutoInt, AutoIntConfig
 from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
+from mamdr.models.features import apart, choose
 from mamdr.models.hinet import HiNet, HiNetConfig
 from mamdr.models.mlora import MLoRA, MLoRAConfig
 from mamdr.models.mlp import MLP, MLPConfig
@@ -61,10 +62,14 @@ def build(
 ) -> nn.Module:
     """The module that a recipe's `[model]` table describes, with first values drawn from the seed.
 
+    Every model takes a table `features` among its settings (see `mamdr.models.features.FeaturesConfig`).
+
     Raises:
         ConfigError: an unknown name or key, or a value out of range.
+        ModelError: settings that the data's features cannot have.
     """
-    parsed = configure(name, settings or {})
+    own, wanted = apart(settings or {})
+    schema, parsed = choose(schema, wanted), configure(name, own)
     make = MODELS[name][1]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "model"))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mamdr.data.domains import Schema
+from mamdr.models.features import apart, choose
 from mamdr.models.registry import MODELS, build, configure
 
 REFERENCE = Schema(tuple(f"domain-{number}" for number in range(10)), {"user_id": 10_000, "item_id": 5_000})
@@ -28,19 +29,21 @@ def size(name: str, schema: Schema = REFERENCE, settings: Mapping[str, Any] | No
     >>> sizes["embeddings"], sizes["per_domain"], sizes["network"]
     (120000, 8, 105)
     """
+    own, wanted = apart(settings or {})
+    schema = choose(schema, wanted)
     more = dataclasses.replace(schema, domains=(*schema.domains, "one more"))
     longer = dataclasses.replace(schema, ids={column: count + 1 for column, count in schema.ids.items()})
-    total, with_domain, with_ids = (_count(name, data, settings) for data in (schema, more, longer))
-    # Every column has got one id more; a model's tables are alike, so that a row counts the same in each.
-    columns = len(schema.ids)
-    per_id = (with_ids - total) // columns if columns else 0
-    embeddings, per_domain = per_id * sum(schema.ids.values()), with_domain - total
+    total, with_domain, with_ids = (_count(name, data, own) for data in (schema, more, longer))
+    # Every table has got one id more; a model's tables are alike, so that a row counts the same in each.
+    tables = {schema.shared.get(column, column): count for column, count in schema.ids.items()}
+    per_id = (with_ids - total) // len(tables) if tables else 0
+    embeddings, per_domain = per_id * sum(tables.values()), with_domain - total
     return {
         "parameters": total,
         "embeddings": embeddings,
         "network": total - embeddings - per_domain * len(schema.domains),
         "per_domain": per_domain,
-        "settings": dataclasses.asdict(configure(name, settings or {})),
+        "settings": dataclasses.asdict(configure(name, own)),
     }
 
 

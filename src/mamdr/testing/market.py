@@ -6,31 +6,53 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mamdr.data.domains import Dataset
+from mamdr.data.domains import SPLITS, Dataset
+from mamdr.data.ragged import Ragged
 from mamdr.seeds import generator
 
-USERS, ITEMS, HOURS = 23, 17, 5
+USERS, ITEMS, HOURS, TAGS = 23, 17, 5, 6
+LONGEST = 4
 
 
-def tiny_market(sizes: Sequence[int] = (40, 26, 9, 1), *, seed: int = 0, numeric: bool = False) -> Dataset:
+def tiny_market(
+    sizes: Sequence[int] = (40, 26, 9, 1), *, seed: int = 0, numeric: bool = False, lists: bool = False
+) -> Dataset:
     """A data set in memory.
 
     Args:
         sizes: training rows of each domain; 0 makes a domain without any (it still has 7 rows to score).
         seed: of everything drawn.
         numeric: add a column "price" of numbers.
+        lists: add two columns of lists of up to 4 ids, some empty: "item:tags", and "user:history", which shares the
+            ids of "item_id".
 
     >>> data = tiny_market((3, 0))
     >>> data.train.size(0), data.train.size(1), data.test.size(1), sorted(data.schema.ids)
     (3, 0, 7, ['hour', 'item_id', 'user_id'])
     """
     splits = {
-        "train": _rows(sizes, seed, 0, numeric),
-        "val": _rows([7] * len(sizes), seed, 1, numeric),
-        "test": _rows([7] * len(sizes), seed, 2, numeric),
+        part: _rows(sizes if part == "train" else [7] * len(sizes), seed, number, numeric)
+        | (_lists(sum(sizes) if part == "train" else 7 * len(sizes), seed, number) if lists else {})
+        for number, part in enumerate(SPLITS)
     }
-    ids = {"user_id": USERS, "item_id": ITEMS, "hour": HOURS}
-    return Dataset.from_arrays("tiny", [f"d{number}" for number in range(len(sizes))], splits, ids)
+    ids = {"user_id": USERS, "item_id": ITEMS, "hour": HOURS} | ({"item:tags": TAGS} if lists else {})
+    return Dataset.from_arrays(
+        "tiny",
+        [f"d{number}" for number in range(len(sizes))],
+        splits,
+        ids,
+        {"item:tags": LONGEST, "user:history": LONGEST} if lists else {},
+        {"user:history": "item_id"} if lists else {},
+    )
+
+
+def _lists(rows: int, seed: int, split: int) -> dict[str, Ragged]:
+    draw = generator(seed, "tiny", "lists", split)
+    lengths = {name: draw.integers(0, LONGEST + 1, rows) for name in ("item:tags", "user:history")}
+    return {
+        name: Ragged.by_length(draw.integers(1, TAGS if name == "item:tags" else ITEMS, count.sum()), count)
+        for name, count in lengths.items()
+    }
 
 
 def _rows(sizes: Sequence[int], seed: int, split: int, numeric: bool) -> dict[str, np.ndarray]:

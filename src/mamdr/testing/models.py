@@ -67,7 +67,7 @@ class ModelConformance(ABC):
         return None
 
     def data(self) -> Dataset:
-        return tiny_market(numeric=True)
+        return tiny_market(numeric=True, lists=True)
 
     def _batch(self, data: Dataset, rows: int = ROWS) -> Batch:
         """Training rows of all domains, in no order."""

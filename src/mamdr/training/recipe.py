@@ -1,6 +1,6 @@
 """Recipes: one TOML file that says what to train and how.
 
-    [model]     name, and the model's own settings
+    [model]     name, and the model's own settings; [model.features] for how it uses features (models.FeaturesConfig)
     [strategy]  name, and the strategy's own settings; [strategy.outer] for another outer optimizer
     [specific]  parameters, rank: what a domain's specific part holds    (parameters.Specific)
     [inner]     name (sgd, adam, adagrad) and settings of the inner optimizer
@@ -149,7 +149,11 @@ def _model(table: Mapping[str, Any]) -> dict[str, Any]:
     name = settings.pop("name")
     if name == "custom":
         return dict(table)
-    return {"name": name, **_plain(models.configure(name, settings))}
+    own, features = models.apart(settings)
+    spelt = {"name": name, **_plain(models.configure(name, own))}
+    if features:
+        spelt["features"] = _plain(parse(models.FeaturesConfig, features, "model.features"))
+    return spelt
 
 
 def override(values: dict[str, Any], text: str) -> None:

@@ -65,6 +65,10 @@ def mixed_batch(size: int = 24, schema: Schema = SCHEMA, seed: int = 0) -> Batch
     draw = torch.Generator().manual_seed(seed)
     columns = {**schema.ids, "domain": len(schema.domains)}
     batch = {name: torch.randint(0, count, (size,), generator=draw) for name, count in columns.items()}
+    for name, longest in schema.lists.items():
+        ids = torch.randint(0, schema.ids[name], (size, longest), generator=draw)
+        lengths = torch.randint(0, longest + 1, (size, 1), generator=draw)
+        batch[name] = ids.masked_fill(torch.arange(longest) >= lengths, 0)
     return batch | {name: torch.randn(size, generator=draw, dtype=torch.float64) for name in schema.numeric}
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from mamdr.data.interactions import Columns, canonical, concatenate
+from mamdr.data.lists import INTEGER
 from mamdr.errors import DataError
 
 _TEXT = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
-_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 
 
 def read(files: Sequence[str | Path], columns: Columns | None = None) -> pl.DataFrame:
@@ -27,12 +27,18 @@ def read(files: Sequence[str | Path], columns: Columns | None = None) -> pl.Data
     paths = [Path(file) for file in files]
     if not paths:
         raise DataError("no files were given", "one file or more", "Name the files that hold interactions")
-    tables = [canonical(read_file(path), path.name, columns) for path in paths]
+    lists = columns.lists if columns else ()
+    tables = [canonical(read_file(path, lists), path.name, columns) for path in paths]
     return concatenate(tables, [path.name for path in paths])
 
 
-def read_file(path: Path) -> pl.DataFrame:
-    """A raw table as it stands in one file."""
+def read_file(path: Path, lists: Collection[str] = ()) -> pl.DataFrame:
+    """A raw table as it stands in one file.
+
+    Args:
+        path: the file.
+        lists: columns that hold lists. In a text file they stay text, and an empty cell is an empty list.
+    """
     if not path.is_file():
         raise DataError(f"there is no file {path}", "a CSV or Parquet file", "Check the path")
     if not path.stat().st_size:
@@ -42,7 +48,7 @@ def read_file(path: Path) -> pl.DataFrame:
         if kind in _PARQUET:
             return pl.read_parquet(path)
         if kind in _TEXT:
-            return _typed(pl.read_csv(path, separator=_TEXT[kind], infer_schema=False))
+            return _typed(pl.read_csv(path, separator=_TEXT[kind], infer_schema=False), lists)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).split("\n", 1)[0].rstrip(".")
         raise DataError(
@@ -55,15 +61,18 @@ def read_file(path: Path) -> pl.DataFrame:
     )
 
 
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, lists: Collection[str]) -> pl.DataFrame:
     """Columns of text that hold nothing but integers, or numbers, as such.
 
     Integers with leading zeros stay strings: "007" and "7" may be different users.
     """
     kinds: dict[str, pl.DataType] = {}
+    frame = frame.with_columns(pl.col(name).fill_null("") for name in lists if name in frame.columns)
     for name in frame.columns:
+        if name in lists:
+            continue
         cells = frame[name].drop_nulls()
-        if len(cells) and cells.str.contains(_INTEGER).all():
+        if len(cells) and cells.str.contains(INTEGER).all():
             kinds[name] = pl.Int64()
         elif len(cells) and ":" in name and cells.cast(pl.Float64, strict=False).is_not_null().all():
             kinds[name] = pl.Float64()

@@ -1,0 +1,84 @@
+"""What a model must know of the data to be built: columns, sizes, kinds and owners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mamdr.config import nearest
+from mamdr.errors import ConfigError
+
+OWNERS = ("user", "item", "context")
+
+
+def is_feature(column: str) -> bool:
+    """Whether a column of this name is a feature: user:..., item:... or context:..."""
+    return ":" in column and column.split(":", 1)[0] in OWNERS
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a batch.
+
+    Args:
+        domains: the domains' names; the position is the domain's id.
+        ids: id column -> number of ids (rows an embedding needs); ids are in [0, number).
+        numeric: columns of numbers. A batch has "domain" besides, with ids in [0, len(domains)).
+        lists: id columns whose rows are lists -> the most ids of a row. A batch has them as [B, L], padded with id 0.
+        shared: id column -> the id column whose ids, and embeddings, it has as well.
+
+    >>> schema = Schema(("books",), {"user_id": 9, "item:tags": 5}, ("context:hour",), {"item:tags": 3})
+    >>> [(name, schema.owner(name), schema.kind(name)) for name in schema.features]
+    [('user_id', 'user', 'category'), ('item:tags', 'item', 'list'), ('context:hour', 'context', 'number')]
+    """
+
+    domains: tuple[str, ...]
+    ids: dict[str, int]
+    numeric: tuple[str, ...] = ()
+    lists: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All columns but the domain: ids, then numbers."""
+        return (*self.ids, *self.numeric)
+
+    def owner(self, name: str) -> str:
+        """Whom a feature describes: "user" (user_id, user:...), "item" (item_id, item:...), or else "context".
+
+        Raises: ConfigError for a name that is no column's.
+        """
+        self._check(name)
+        owner = name.removesuffix("_id").split(":")[0]
+        return owner if owner in OWNERS else "context"
+
+    def kind(self, name: str) -> str:
+        """What a feature's rows are: "category" (an id), "list" (of ids) or "number".
+
+        Raises: ConfigError for a name that is no column's.
+        """
+        self._check(name)
+        return "number" if name in self.numeric else "list" if name in self.lists else "category"
+
+    def _check(self, name: str) -> None:
+        if name not in self.features:
+            raise ConfigError(
+                f"no feature is named {name!r}", "one of the data's", nearest(name, self.features)
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """What a manifest says of it; what is not used is not said."""
+        said: dict[str, Any] = {
+            "domains": list(self.domains),
+            "ids": [[column, count] for column, count in self.ids.items()],
+            "numeric": list(self.numeric),
+        }
+        more = {"lists": self.lists, "shared": self.shared}
+        return said | {name: values for name, values in more.items() if values}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Schema:
+        """What `to_json` gave."""
+        more = (dict(said.get(name, {})) for name in ("lists", "shared"))
+        return cls(tuple(said["domains"]), dict(said["ids"]), tuple(said["numeric"]), *more)
