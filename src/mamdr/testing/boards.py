@@ -18,13 +18,16 @@ def checkerboard(schema: Schema, *, opposite: bool = False) -> tuple[Batch, Tens
     """Every square of a board in two domains, and its colour: label = (a + b) mod 2, with a and b below SIDE.
 
     Args:
-        schema: its first two id columns are a and b; every other column is zero.
+        schema: its first two id columns are a and b; every other column is zero, every list empty.
         opposite: the second domain's board has its colours exchanged, so that the domain decides as well.
     """
     count = 2 * SIDE * SIDE
     square = torch.arange(count)
     domain, a, b = square // SIDE**2, square // SIDE % SIDE, square % SIDE
-    batch = {name: torch.zeros(count, dtype=torch.int64) for name in schema.ids}
+    batch = {
+        name: torch.zeros((count, 1) if name in schema.lists else count, dtype=torch.int64)
+        for name in schema.ids
+    }
     batch |= {name: torch.zeros(count) for name in schema.numeric}
     first, second = list(schema.ids)[:2]
     labels = (a + b + domain * opposite) % 2

@@ -67,7 +67,8 @@ class ModelConformance(ABC):
         return None
 
     def data(self) -> Dataset:
-        return tiny_market(numeric=True, lists=True)
+        """What the module is tried on; `tiny_market(numeric=True, lists=True)` for one that takes columns of lists."""
+        return tiny_market(numeric=True)
 
     def _batch(self, data: Dataset, rows: int = ROWS) -> Batch:
         """Training rows of all domains, in no order."""
@@ -107,14 +108,16 @@ class ModelConformance(ABC):
         data = self.data()
         module, batch, domains = self.module(data.schema), self._batch(data), len(data.schema.domains)
         for id_of in (lambda _: 0, lambda _: 1, lambda size: size - 1):
-            batch |= {name: torch.full((ROWS,), id_of(size)) for name, size in data.schema.ids.items()}
+            batch |= {
+                name: torch.full(batch[name].shape, id_of(size)) for name, size in data.schema.ids.items()
+            }
             batch["domain"] = torch.arange(ROWS) % domains
             assert torch.isfinite(module.train()(batch)).all()
             assert torch.isfinite(module.eval()(batch)).all()
 
     def test_an_unseen_domain_scores(self) -> None:
         """After training without rows of it, from the parameters that a strategy serves it with."""
-        data = _few_domains(numeric=bool(self.data().schema.numeric))
+        data = _few_domains(self.data().schema)
         module = self.module(data.schema)
         state = train(module, data, MAMDR(num_helpers=1), rounds=1)
         found = scores(module, data, MAMDR(num_helpers=1), state, 0)
@@ -174,7 +177,7 @@ class ModelConformance(ABC):
     # What a domain keeps
 
     def test_a_domains_rows_give_no_other_domain_a_gradient(self) -> None:
-        data = _few_domains(numeric=bool(self.data().schema.numeric))
+        data = _few_domains(self.data().schema)
         module = self._lively(data.schema).train()
         batch, _ = next(data.train.batches([TRAINED, OTHER], 1000, None))
         module(_exact(batch)).square().sum().backward()
@@ -186,7 +189,7 @@ class ModelConformance(ABC):
 
     def test_training_on_a_domain_leaves_what_others_keep_alone(self) -> None:
         """Through the engine: parameters and running statistics of domains without rows are as before."""
-        data = _few_domains(numeric=bool(self.data().schema.numeric))
+        data = _few_domains(self.data().schema)
         module = self.module(data.schema)
         before = {name: value.clone() for name, value in module.state_dict().items()}
         state = train(module, data, Alternate(), rounds=1)
@@ -290,8 +293,8 @@ def _logits(module: nn.Module, batch: Batch, moves: Tensor) -> Tensor:
         return found
 
 
-def _few_domains(numeric: bool) -> Dataset:
-    """Thirteen domains, a number that no width is likely to be, of which two have training rows."""
+def _few_domains(schema: Schema) -> Dataset:
+    """Columns as in `schema`; 13 domains, a number that no width is likely to be, of which two have training rows."""
     sizes = [0] * 13
     sizes[TRAINED], sizes[OTHER] = 20, 9
-    return tiny_market(sizes, numeric=numeric)
+    return tiny_market(sizes, numeric=bool(schema.numeric), lists=bool(schema.lists))

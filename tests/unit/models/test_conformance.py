@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.unit.models.zoo import SMALL, larger
 from torch import nn
 
-from mamdr.data.domains import Schema
+from mamdr.data.domains import Dataset, Schema
 from mamdr.models import MODELS, build
-from mamdr.testing import ModelConformance, lively
+from mamdr.testing import ModelConformance, lively, tiny_market
 
 FROM_LIVELY = {"neurfm"}
 """Products of embeddings near 1e-4 move too little in two rounds to be seen in float32."""
@@ -21,6 +21,9 @@ def _suite(name: str) -> type[ModelConformance]:
 
         def learner(self, schema: Schema) -> nn.Module:
             return build(name, schema, larger(SMALL[name]))
+
+        def data(self) -> Dataset:
+            return tiny_market(numeric=True, lists=True)
 
     return Suite
 
