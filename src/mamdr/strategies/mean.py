@@ -42,23 +42,47 @@ class MeanPoint:
 
 
 class MeanBuffers:
-    """The mean of running statistics over the walks that changed them; of counts the largest."""
+    """The mean of running statistics over the walks that moved them, row by row; of counts the largest.
 
-    def __init__(self) -> None:
+    What a model keeps for each domain is a row of a buffer [D, ...], which only the walks over that domain move: so a
+    domain's statistics are taken from those walks, as they are where it is one. A row that no walk moved stays.
+
+    Args:
+        start: the buffers that every walk started from; of one that is not here all rows count as moved.
+
+    Memory: the buffers that walks change, twice.
+    """
+
+    def __init__(self, start: Mapping[str, Tensor]) -> None:
+        self._start = start
         self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, Tensor] = {}
 
     def add(self, buffers: Mapping[str, Tensor]) -> None:
+        """Take in the buffers that a walk changed, at its end."""
         for name, value in buffers.items():
-            known = self._sums.get(name)
-            if known is None:
-                self._sums[name] = value.clone()
-            else:
-                self._sums[name] = known + value if value.is_floating_point() else torch.maximum(known, value)
-            self._counts[name] = self._counts.get(name, 0) + 1
+            if not value.is_floating_point():
+                known = self._sums.get(name)
+                self._sums[name] = value.clone() if known is None else torch.maximum(known, value)
+                continue
+            moved = _moved_rows(value, self._start.get(name))
+            if name not in self._sums:
+                self._sums[name], self._counts[name] = torch.zeros_like(value), torch.zeros_like(moved)
+            self._sums[name] += torch.where(moved > 0, value, 0)
+            self._counts[name] += moved
 
     def value(self) -> dict[str, Tensor]:
-        return {
-            name: total / self._counts[name] if total.is_floating_point() else total
-            for name, total in self._sums.items()
-        }
+        """The means, of buffers that some walk changed."""
+        means = dict(self._sums)
+        for name, count in self._counts.items():
+            mean = self._sums[name] / count.clamp_min(1)
+            means[name] = torch.where(count > 0, mean, self._start.get(name, mean))
+        return means
+
+
+def _moved_rows(value: Tensor, start: Tensor | None) -> Tensor:
+    """1 for each row of a buffer that is not as it was, else 0: [rows, 1, ...]."""
+    if start is None or not value.ndim:
+        return torch.ones_like(value)
+    moved = (value != start.to(value.device)).flatten(1).any(1) if value.ndim > 1 else value != start
+    return moved.to(value.dtype).view(-1, *[1] * (value.ndim - 1))

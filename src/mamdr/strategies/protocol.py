@@ -110,7 +110,8 @@ class State:
         shared: θ_S.
         specific: θ_i by domain; a domain without one is shared alone.
         moments: optimizers' states by purpose ("outer", "inner").
-        buffers: the module's buffers: shared running statistics, set by walks that push to shared.
+        buffers: the module's buffers: shared running statistics, set by walks that push to shared (where a strategy has
+            none, see `Tally.of_specific`).
         round: rounds made.
         seed: from which every draw of the strategy comes.
         losses: mean training loss of the last round by part of the strategy.
@@ -133,6 +134,11 @@ class State:
     @property
     def space(self) -> Space:
         return self.shared.space
+
+    @property
+    def shared_is_trained(self) -> bool:
+        """Whether any walk has gone to the shared parameters so far."""
+        return "shared" in self.losses
 
 
 class Strategy(Protocol):

@@ -43,7 +43,8 @@ class DomainRegularization:
 
     Cost: num_helpers · (passes over helpers + passes over the domain) for each domain and round; O(kn). A specific part
     holds P values and the rows kept.
-    Reads shared, writes specific parts only.
+    Reads shared, writes specific parts only. Running statistics stay those of the shared parameters' walks; where there
+    are none of these, they become the mean of those that its own walks end with, row by row (`MeanBuffers`).
     Reference: MAMDR, section IV-B, Algorithm 2.
     Differs from the authors' code: see `include_self`, `inner_state` and `start`, and `MAMDR.authors`.
     """
@@ -79,7 +80,7 @@ class DomainRegularization:
         if self.keep < 1:
             for domain in problem.trainable:
                 self._store(state, problem, domain).fade(self.keep)
-        tally = Tally()
+        tally = Tally.of_specific(state)
         for turn, pairs in self._batches(state, helpers):
             self._walk(state, problem, run, pairs, turn, kept, tally)
         tally.write(state, "specific")

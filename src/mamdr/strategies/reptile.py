@@ -35,8 +35,9 @@ class Reptile:
             optimizer from walk to walk, in turn, in an order drawn anew each round.
         steps: at most so many mini-batches a domain (the paper's k); None is a whole pass.
 
-    A row that few of many domains touch moves by its displacement over n, as the mean says. Running statistics (batch
-    normalisation) become the mean of those that the walks end with.
+    A row that few of many domains touch moves by its displacement over n, as the mean says. Running statistics become
+    the mean of those that the walks end with (batch normalisation), or those of the domain's own walk where a model
+    keeps them by domain.
 
     Cost: one pass over every domain a round, O(n). Memory: one point over the rows of all domains beside the walk's.
     Reference: Nichol, Achiam and Schulman, On First-Order Meta-Learning Algorithms, arXiv 1803.02999, section 2, the
@@ -59,17 +60,15 @@ class Reptile:
             return state
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         mean = MeanPoint(state.space, [problem.own_rows(domain) for domain in domains])
-        buffers, tally = MeanBuffers(), Tally()
+        tally = Tally(MeanBuffers(state.buffers))
         for batch in self._batches(state, problem):
             for outcome in run([self._walk(state, domain, kept) for domain in batch]):
                 mean.add(outcome.displacement)
-                buffers.add(outcome.buffers)
                 if kept is not None and outcome.moments is not None:
                     kept.put(outcome.moments)
                 tally.add(outcome)
         rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
         state.shared.push_by(rule, mean.value(), state.moments.setdefault("outer", Moments()))
-        state.buffers = state.buffers | buffers.value()
         tally.write(state, "shared")
         return state
 

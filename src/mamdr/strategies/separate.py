@@ -29,8 +29,8 @@ class Separate:
 
     Cost: one pass over every domain a round, O(n); domains are independent. Memory: P values and the domain's own rows
     for each domain, and with "kept" the inner optimizer's moments beside them (Adam: twice that again).
-    Reads shared, writes specific parts only. Running statistics of a module (batch normalisation) belong to no domain
-    here and stay as they began.
+    Reads shared, writes specific parts only. Running statistics that a model keeps by domain are those of the domain's
+    own walk; those of batch normalisation, which a module has once, are the mean over domains and fit none well.
     Reference: MAMDR, Figure 1 (b), and "RAW+Separate" in section V-F.
     Differs from a separate model: what may not be specific stays at its first values, as does a row the domain never
     touched; every domain starts from the same values.
@@ -44,7 +44,7 @@ class Separate:
         return state
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        domains, tally = problem.trainable, Tally()
+        domains, tally = problem.trainable, Tally.of_specific(state)
         kept = [self._kept(state, domain) for domain in domains]
         stores = [Overlay(state.shared, state.specific, domain) for domain in domains]
         walks = [

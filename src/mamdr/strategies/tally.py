@@ -1,23 +1,39 @@
-"""Mean training loss over a round's walks, weighted by their samples."""
+"""What a round's walks leave beside displacements: their mean training loss, and running statistics."""
 
 from __future__ import annotations
 
+from mamdr.strategies.mean import MeanBuffers
 from mamdr.strategies.protocol import Outcome, State
 
 
 class Tally:
-    """Adds up outcomes and writes their mean loss into the state."""
+    """Adds up outcomes and writes what they come to into the state.
 
-    def __init__(self) -> None:
-        self.loss, self.samples = 0.0, 0
+    Args:
+        buffers: takes in the running statistics that walks end with; None leaves those of the state alone.
+    """
+
+    def __init__(self, buffers: MeanBuffers | None = None) -> None:
+        self.loss, self.samples, self.buffers = 0.0, 0, buffers
+
+    @classmethod
+    def of_specific(cls, state: State) -> Tally:
+        """For walks for specific parts. They leave running statistics alone, unless no walk has ever gone to the shared
+        parameters: then nothing else would set them, and rows would be scored by the statistics of an untrained module.
+        """
+        return cls(None if state.shared_is_trained else MeanBuffers(state.buffers))
 
     def add(self, outcome: Outcome) -> None:
         if outcome.samples:
             self.loss += outcome.loss * outcome.samples
             self.samples += outcome.samples
+        if self.buffers is not None:
+            self.buffers.add(outcome.buffers)
 
     def write(self, state: State, part: str) -> None:
-        """Set `state.losses[part]`, unless nothing was trained, and count the samples."""
+        """Set `state.losses[part]`, unless nothing was trained, count the samples, and set running statistics."""
         if self.samples:
             state.losses[part] = self.loss / self.samples
         state.samples += self.samples
+        if self.buffers is not None:
+            state.buffers = state.buffers | self.buffers.value()

@@ -58,7 +58,8 @@ def train(
     with at_work(module, data, options, jobs, space) as (session, run):
         problem = problem_of(session)
         if state is None:
-            state = strategy.init(State(LocalStore.of(module, space), seed=seed), problem)
+            buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+            state = strategy.init(State(LocalStore.of(module, space), buffers=buffers, seed=seed), problem)
         for _ in range(rounds):
             state = strategy.round(state, problem, run)
             state.round += 1

@@ -43,6 +43,19 @@ class TiedTables(TwoTables):
         self.item.weight = self.user.weight
 
 
+class NormedTables(TwoTables):
+    """With batch normalisation, whose running statistics training moves."""
+
+    def __init__(self, dropout: float = 0.0, width: int = 4, seed: int = 0) -> None:
+        super().__init__(dropout, width, seed)
+        self.norm = nn.BatchNorm1d(2 * width)
+
+    def forward(self, batch: Batch) -> Tensor:
+        rows = torch.cat([self.user(batch["user_id"]), self.item(batch["item_id"])], dim=1)
+        logits: Tensor = self.logit(self.drop(torch.tanh(self.hidden(self.norm(rows)))))
+        return logits.squeeze(1)
+
+
 def lively(module: nn.Module, seed: int = 5) -> nn.Module:
     """The module with every parameter and statistic far from its start, in evaluation mode, in float64."""
     draw = torch.Generator().manual_seed(seed)

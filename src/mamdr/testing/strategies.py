@@ -14,7 +14,7 @@ from mamdr.parameters import LocalStore
 from mamdr.strategies import State, Strategy
 from mamdr.testing.lab import at_work, parameters_of, problem_of, same_bits, scores, train
 from mamdr.testing.market import tiny_market
-from mamdr.testing.modules import TiedTables, TwoTables
+from mamdr.testing.modules import NormedTables, TiedTables, TwoTables
 from mamdr.training import checkpoint
 
 
@@ -100,3 +100,10 @@ class StrategyConformance(ABC):
         assert [table.owners for table in state.space.tables] == [("user", "item")]
         served = parameters_of(strategy.params_for(state, 0))
         assert not torch.equal(served["user.weight"], module.user.weight)
+
+    def test_running_statistics_are_set(self) -> None:
+        """Rows are not scored by the statistics of an untrained module (see docs/architecture.md, "Buffers")."""
+        module = NormedTables()
+        state = train(module, self.data(), self.strategy(), rounds=1)
+        began = dict(module.named_buffers())
+        assert not any(torch.equal(began[name], state.buffers[name]) for name in began)

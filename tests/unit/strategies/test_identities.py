@@ -6,7 +6,6 @@ import copy
 
 import pytest
 import torch
-from tests.unit.engine.zoo import make
 
 from mamdr.engine import WalkOptions, inner, trace
 from mamdr.parameters import LocalStore, Point, Space
@@ -109,14 +108,6 @@ def test_the_order_of_domains_in_dr_cannot_matter() -> None:
         state = strategy.round(state, problem_of(session), backwards)  # type: ignore[arg-type]
     state.round += 1
     assert same_bits(straight, state)
-
-
-def test_dn_sets_the_running_statistics_and_dr_leaves_them() -> None:
-    module = make("batch norm")
-    assert train(module, DATA, DomainRegularization()).buffers == {}
-    negotiated, both = (train(module, DATA, strategy) for strategy in (DomainNegotiation(), MAMDR()))
-    assert negotiated.buffers.keys() == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
-    assert all(torch.equal(both.buffers[name], value) for name, value in negotiated.buffers.items())
 
 
 def test_dr_own_rows_keep_no_row_that_the_domain_does_not_touch() -> None:

@@ -130,6 +130,6 @@ def test_running_statistics_are_the_mean_of_the_walks() -> None:
 
 
 def test_means_of_nothing_are_nothing() -> None:
-    assert MeanBuffers().value() == {}
+    assert MeanBuffers({}).value() == {}
     with at_work(TwoTables(), DATA) as (session, _):
         assert not MeanPoint(session.space, [session.space.no_ids()]).value().flat.any()
