@@ -22,6 +22,7 @@ from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
 from mamdr.cli.report import report
 from mamdr.cli.train import train
+from mamdr.cli.tune import tune
 from mamdr.errors import MamdrError
 
 
@@ -66,6 +67,7 @@ app.command()(evaluate)
 app.command()(report)
 app.command()(models)
 app.command()(experiment)
+app.command()(tune)
 
 
 def _version(wanted: bool) -> None:

@@ -10,9 +10,9 @@ import typer
 
 from mamdr.cli.watch import Watch
 from mamdr.data.domains import Dataset
-from mamdr.training import Recipe, Trainer
+from mamdr.training import Recipe
 from mamdr.training.events import Listener, TensorBoard, tensorboard_installed
-from mamdr.training.run import build_model
+from mamdr.training.train import train as train_recipe
 
 
 def train(
@@ -36,23 +36,11 @@ def train(
     """
     settings = Recipe.load(recipe, values or [])
     dataset = Dataset.load(data)
-    settings.check_data(dataset)
     listeners: list[Listener] = [] if quiet else [Watch()]
     if tensorboard_installed():
         listeners.append(TensorBoard(out / "tensorboard"))
-    trainer = Trainer(
-        build_model(settings.model, dataset, settings.train.seed),
-        dataset,
-        settings.strategy,
-        settings.train,
-        settings.walk,
-        specific=settings.specific,
-        folder=out,
-        recipe=settings.tables(),
-        listeners=listeners,
-    )
     try:
-        trainer.fit(resume=resume)
+        train_recipe(settings, dataset, out, resume=resume, listeners=listeners)
     except KeyboardInterrupt:
         again = ["mamdr", "train", str(recipe), "--data", str(data), "--out", str(out)]
         again += [word for value in values or () for word in ("--set", value)]

@@ -18,8 +18,8 @@ from mamdr.errors import ConfigError, DataError, TrainingError
 from mamdr.evaluation.metrics import evaluate
 from mamdr.experiments.design import Cell
 from mamdr.files import atomic_file, discard, write_json
-from mamdr.training.run import Run, build_model
-from mamdr.training.trainer import Trainer
+from mamdr.training.run import Run
+from mamdr.training.train import train
 
 Result = dict[str, Any]
 
@@ -84,13 +84,7 @@ def drop_run(out: Path, cell: Cell) -> None:
 
 
 def _trained(folder: Path, cell: Cell, data: Dataset) -> Run:
-    recipe = cell.recipe
-    model = build_model(recipe.model, data, recipe.train.seed)
-    resume = (folder / "run.json").exists()
-    trainer = Trainer(
-        model, data, recipe.strategy, recipe.train, recipe.walk, folder=folder, recipe=recipe.tables()
-    )
-    return trainer.fit(resume=resume)
+    return train(cell.recipe, data, folder, resume=(folder / "run.json").exists())
 
 
 def _figures(run: Run, out: Path, cell: Cell) -> Result:

@@ -7,6 +7,7 @@
     [walk]      batch_size, embedding_l2, rows, dropout, precision    (engine.WalkOptions)
     [train]     rounds, patience, monitor, seed, jobs, device          (training.TrainOptions)
     [data]      name: the data set that the recipe is for, when it is for one
+    [search]    what `mamdr tune` may vary: "table.key" = [choices] or { low, high, log }    (training.search)
 
 An unknown table or key is an error.
 """
@@ -28,8 +29,9 @@ from mamdr.errors import ConfigError
 from mamdr.parameters import Specific
 from mamdr.strategies import Strategy
 from mamdr.training.options import TrainOptions
+from mamdr.training.search import Choice, choice
 
-_TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data")
+_TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data", "search")
 
 
 @component
@@ -48,6 +50,7 @@ class Recipe:
         train: settings of the outer loop.
         data: name of the data set that the recipe is for; "" is any.
         specific: what a domain's specific part may hold.
+        search: by "table.key", what `mamdr tune` may choose from.
     """
 
     model: dict[str, Any]
@@ -56,6 +59,7 @@ class Recipe:
     train: TrainOptions = field(default_factory=TrainOptions)
     data: str = ""
     specific: Specific = field(default_factory=Specific)
+    search: dict[str, Choice] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -103,6 +107,7 @@ class Recipe:
             parse(TrainOptions, values.get("train", {}), "train"),
             parse(_DataWanted, values.get("data", {}), "data").name,
             cls.specific_of(values),
+            {key: choice(key, said) for key, said in values.get("search", {}).items()},
         )
 
     @staticmethod
