@@ -117,7 +117,7 @@ def _study(recipe: Recipe, data: Dataset, out: Path) -> Any:
 
 
 def _about(recipe: Recipe) -> str:
-    return repr((recipe.tables(), sorted(recipe.search.items())))
+    return repr(recipe.tables())
 
 
 def _again(study: Any) -> None:

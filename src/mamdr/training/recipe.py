@@ -29,7 +29,7 @@ from mamdr.errors import ConfigError
 from mamdr.parameters import Specific
 from mamdr.strategies import Strategy
 from mamdr.training.options import TrainOptions
-from mamdr.training.search import Choice, choice
+from mamdr.training.search import Choice, choice, said
 
 _TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data", "search")
 
@@ -136,7 +136,10 @@ class Recipe:
             "walk": walk,
             "train": _plain(self.train),
         }
-        return tables | ({"data": {"name": self.data}} if self.data else {})
+        tables |= {"data": {"name": self.data}} if self.data else {}
+        return tables | (
+            {"search": {key: said(what) for key, what in self.search.items()}} if self.search else {}
+        )
 
     def check_data(self, data: Dataset) -> None:
         """Raise ConfigError when the recipe is for another data set."""

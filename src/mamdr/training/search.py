@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -44,7 +44,12 @@ class Range:
 Choice = OneOf | Range
 
 
-def choice(key: str, said: object) -> Choice:
+def said(what: Choice) -> Any:
+    """The line of `[search]` that a choice was read from."""
+    return list(what.values) if isinstance(what, OneOf) else asdict(what)
+
+
+def choice(key: str, line: object) -> Choice:
     """What one line of `[search]` says.
 
     Raises:
@@ -58,14 +63,14 @@ def choice(key: str, said: object) -> Choice:
     where = f'search."{key}"'
     if len(key.split(".")) < 2 or key.split(".")[0] in ("data", "search"):
         raise ConfigError(f"{where}", 'a setting such as "strategy.outer_lr"', "Name the table and the key")
-    if isinstance(said, list) and said:
-        return OneOf(tuple(said))
-    if not isinstance(said, dict) or not {"low", "high"} <= said.keys():
+    if isinstance(line, list) and line:
+        return OneOf(tuple(line))
+    if not isinstance(line, dict) or not {"low", "high"} <= line.keys():
         raise ConfigError(
-            f"{where} = {said!r}", "a list of values, or { low = ..., high = ... }", "Correct the recipe"
+            f"{where} = {line!r}", "a list of values, or { low = ..., high = ... }", "Correct the recipe"
         )
-    made = parse(Range, said, where)
+    made = parse(Range, line, where)
     if not made.low < made.high or (made.log and made.low <= 0):
         ends = "0 < low < high for a logarithm" if made.log else "low < high"
-        raise ConfigError(f"{where} = {said!r}", ends, "Correct the recipe")
+        raise ConfigError(f"{where} = {line!r}", ends, "Correct the recipe")
     return made

@@ -40,7 +40,7 @@ def train(
         recipe.walk,
         specific=recipe.specific,
         folder=folder,
-        recipe=recipe.tables(),
+        recipe={name: table for name, table in recipe.tables().items() if name != "search"},
         listeners=listeners,
     )
     return trainer.fit(resume=resume)

@@ -128,4 +128,5 @@ def test_choices_are_read_as_they_are_meant() -> None:
     assert isinstance(found["model.hidden"], OneOf)
     assert isinstance(found["strategy.steps"], Range)
     assert found["strategy.steps"].whole
+    assert Recipe.parse(Recipe.parse(TABLES).tables()).search == found
     assert not found["strategy.outer_lr"].whole  # type: ignore[union-attr]
