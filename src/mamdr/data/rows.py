@@ -94,6 +94,39 @@ class DomainData:
             for *inputs, labels in zip(*parts, strict=True):
                 yield dict(zip(names, inputs, strict=True)), labels
 
+    def support_and_query(
+        self, domain: int, share: float, split: int, batch_size: int, generator: np.random.Generator
+    ) -> Iterator[tuple[Batch, torch.Tensor, int]]:
+        """One pass over a domain's rows in mini-batches of two parts; a row is always in the same one.
+
+        Args:
+            domain: with one row at least.
+            share: of the domain's rows that are support; the rest is query. Each gets one row at least; the only row
+                of a domain is both.
+            split: seed of which rows they are.
+            batch_size: rows of both parts together, >= 1.
+            generator: draws the order (two numbers are taken from it).
+
+        Yields: batch, labels, and how many of their rows, the first ones, are support. Both parts have their share of
+        every mini-batch (a row more or less), so that both are passed over once, in as many mini-batches as batch_size
+        makes, or as the smaller part has rows if those are fewer. Cost: three permutations and a gather.
+        """
+        size = self.size(domain)
+        if batch_size < 1 or size < 1:
+            found = f"batch_size {batch_size} for {size} rows"
+            raise ConfigError(found, "1 or more of both", "Give a larger batch_size, or another domain")
+        shuffled = torch.randperm(size, generator=torch.Generator().manual_seed(split))
+        cut = min(max(round(share * size), 1), max(size - 1, 1))
+        parts = shuffled[:cut], shuffled[cut:] if size > 1 else shuffled
+        steps = min(-(-size // batch_size), *map(len, parts))
+        orders = [_permutation(len(part), generator) for part in parts]
+        drawn = [part if o is None else part[o.long()] for part, o in zip(parts, orders, strict=True)]
+        names, here = [*self.columns, *self._lists, "domain"], torch.tensor([domain])
+        for support, query in zip(*(part.tensor_split(steps) for part in drawn), strict=True):
+            rows = torch.cat([support, query]) + self._bounds[domain]
+            for *inputs, labels in zip(*self._gather(rows, here.expand(len(rows)), len(rows)), strict=True):
+                yield dict(zip(names, inputs, strict=True)), labels, len(support)
+
     def _pass(
         self, domains: Sequence[int], span: int, generator: np.random.Generator | None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

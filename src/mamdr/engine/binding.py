@@ -6,6 +6,8 @@ knows. Two ways to hold a table:
 - eager: the embedding's weight is the point's rows, its gradient a view of a flat gradient buffer;
 - lazy: each call gathers the distinct rows of its batch into a small weight of its own, whose gradient is theirs alone,
   so that a step costs the rows of a batch however many rows the walk has.
+
+While a table is given `virtual` rows, its embeddings compute on those instead.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows, Leaves
+from mamdr.engine.virtual import VirtualRows
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
 
@@ -44,6 +47,7 @@ class _Held:
     slots: Tensor
     weight: Tensor | None = None
     lazy: LazyRows | Leaves | None = None
+    virtual: VirtualRows | None = None
     watch: bool = False
     touched: list[Tensor] = field(default_factory=list)
 
@@ -62,8 +66,8 @@ class Binding:
     def __init__(self, module: nn.Module, space: Space, *, packed_dropout: bool = True) -> None:
         self.module, self.space, self.point = module, space, Point.zeros(space)
         parameters = dict(module.named_parameters())
-        self._dense = [parameters[part.name] for part in space.dense]
-        self._own = [parameter.data for parameter in self._dense]
+        self.dense = [parameters[part.name] for part in space.dense]
+        self._own = [parameter.data for parameter in self.dense]
         self.held = [
             _Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables
         ]
@@ -105,7 +109,7 @@ class Binding:
         """
         self._forget()
         self.point = point
-        for index, parameter in enumerate(self._dense):
+        for index, parameter in enumerate(self.dense):
             parameter.data = point.parameter(index)
             part = self.space.dense[index]
             parameter.requires_grad_(part.name not in frozen)
@@ -118,14 +122,18 @@ class Binding:
         for t, held in enumerate(self.held):
             ids, rows = point.ids[t].to(self.space.device), point.rows(t)
             held.slots[ids] = torch.arange(len(ids), dtype=torch.int32, device=self.space.device)
-            held.lazy, held.watch, held.weight = (lazy or {}).get(t), watch, rows
+            held.lazy, held.watch, held.weight, held.virtual = (lazy or {}).get(t), watch, rows, None
             if grad is not None and held.lazy is None and self.space.tables[t].name not in frozen:
                 held.weight = rows.detach().requires_grad_()
                 held.weight.grad = grad[offset : offset + rows.numel()].view(rows.shape)
                 offset += rows.numel()
-        for t, table in enumerate(self.space.tables):
+        self.give_weights()
+
+    def give_weights(self) -> None:
+        """Give each embedding the weight of its table, whatever the last lookup left there."""
+        for held, table in zip(self.held, self.space.tables, strict=True):
             for owner in table.owners:
-                self.module.get_submodule(owner)._parameters["weight"] = self.held[t].weight  # type: ignore[assignment]
+                self.module.get_submodule(owner)._parameters["weight"] = held.weight  # type: ignore[assignment]
 
     def _translate(
         self,
@@ -142,7 +150,11 @@ class Binding:
         if places.numel() and int(places.min()) < 0:
             raise RowMiss(table, torch.unique(ids[places < 0]))
         where = None if padding is None else int(held.slots[padding])
-        if held.lazy is not None:
+        if held.virtual is not None:
+            places, weight = held.virtual.look_up(places)
+            module._parameters["weight"] = weight  # type: ignore[assignment]
+            where = None if where is None or where < 0 else held.virtual.slot(where)
+        elif held.lazy is not None:
             distinct, places = torch.unique(places.long(), return_inverse=True)
             module._parameters["weight"] = held.lazy.gather(distinct)  # type: ignore[assignment]
             where = _index(distinct, where)
@@ -162,7 +174,7 @@ class Binding:
         """Give the module its own parameters back and take the hooks off. The binding cannot be used after."""
         for handle in self._handles:
             handle.remove()
-        for parameter, own in zip(self._dense, self._own, strict=True):
+        for parameter, own in zip(self.dense, self._own, strict=True):
             parameter.data, parameter.grad = own, None
             parameter.requires_grad_()
         for embedding, weight, padding, sparse in self._embeddings:

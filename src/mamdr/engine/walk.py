@@ -2,7 +2,7 @@
 
     base = store.pull(rows that the legs touch)      the paper's static-cache
     work = copy of base                              the paper's dynamic-cache
-    for each leg, for each mini-batch:  step work down the gradient of the mean loss
+    for each leg, for each mini-batch:  step work down the gradient of the mean loss (or of what the leg says)
     displacement = work − base
 
 Reference: MAMDR, Algorithms 1 and 2 (inner loops) and section IV-E (caches).
@@ -14,6 +14,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,11 +26,17 @@ from mamdr.engine.binding import RowMiss
 from mamdr.engine.combined import CombinedStep, diverged
 from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.look import set_modes
+from mamdr.engine.meta import MetaStep
 from mamdr.engine.session import Session
 from mamdr.parameters import Moments, Point
 from mamdr.parameters.point import Allocate, positions
 from mamdr.seeds import derive, generator
 from mamdr.strategies.protocol import Leg, Outcome, Walk
+
+T = TypeVar("T")
+
+Drawn = tuple[Batch, Tensor, *tuple[int, ...]]
+"""A mini-batch and its labels; and how many of its first rows are support, where the rows are parted."""
 
 
 class Walker:
@@ -147,33 +154,42 @@ class Walked:
         """Train over the legs; the summed loss and the number of samples."""
         total, samples = torch.zeros((), dtype=torch.float64, device=self.work.space.device), 0
         for number, leg in enumerate(self.walk.legs):
-            draw = generator(self.walk.seed, "batches", number)
             make_step, loss = self._stepper(leg, number), None
-            for step, (batch, labels) in enumerate(self._batches(leg.domains, draw)):
+            for step, drawn in enumerate(self._batches(leg, number)):
                 if leg.steps is not None and step >= leg.steps:
                     break
-                loss = make_step(batch, labels)
-                total += loss * len(labels)
-                samples += len(labels)
+                loss = make_step(*drawn)
+                total += loss * len(drawn[1])
+                samples += len(drawn[1])
             if loss is not None and not math.isfinite(float(total)):
                 raise diverged(float(loss), leg.domains)
         for rows in self.lazy.values():
             rows.settle()
         return float(total), samples
 
-    def _batches(self, domains: tuple[int, ...], draw: np.random.Generator) -> Iterator[tuple[Batch, Tensor]]:
+    def _batches(self, leg: Leg, number: int) -> Iterator[Drawn]:
         device = self.work.space.device
-        for batch, labels in self.session.data.train.batches(domains, self.options.batch_size, draw):
+        for batch, labels, *cut in self._drawn(leg, generator(self.walk.seed, "batches", number)):
             if device.type != "cpu":
                 batch, labels = {name: c.to(device) for name, c in batch.items()}, labels.to(device)
-            yield batch, labels
+            yield (batch, labels, *cut)
 
-    def _stepper(self, leg: Leg, number: int) -> Callable[[Batch, Tensor], Tensor]:
+    def _drawn(self, leg: Leg, draw: np.random.Generator) -> Iterator[Drawn]:
+        train, size = self.session.data.train, self.options.batch_size
+        if leg.meta is None or leg.meta.split != "rows":
+            yield from train.batches(leg.domains, size, draw)
+            return
+        for domain in leg.domains:
+            yield from train.support_and_query(domain, leg.meta.share, leg.meta.seed, size, draw)
+
+    def _stepper(self, leg: Leg, number: int) -> Callable[..., Tensor]:
         """What makes a step of a mini-batch and tells the mean loss of its rows."""
         if leg.combiner is not None:
             return CombinedStep(self, leg.combiner, generator(self.walk.seed, "combiner", number))
         if self.apart:
             self.hold_apart(False)
+        if leg.meta is not None:
+            return MetaStep(self, leg.meta, generator(self.walk.seed, "virtual", number))
         return self._step
 
     def _step(self, batch: Batch, labels: Tensor) -> Tensor:
@@ -196,20 +212,28 @@ class Walked:
 
     def loss(self, batch: Batch, labels: Tensor, reduction: str = "mean") -> Tensor:
         """The mean loss of a mini-batch's rows, or each row's (`reduction="none"`)."""
+        return self.again(functools.partial(self.loss_once, batch, labels, reduction))
+
+    def loss_once(self, batch: Batch, labels: Tensor, reduction: str = "mean") -> Tensor:
+        """The same, for who makes up for rows that nobody foresaw."""
         # One row has no variance: batch normalisation goes by its running statistics for that batch.
         set_modes([(norm, len(labels) > 1) for norm in self.session.norms])
         self.session.matmul.use(len(labels) == self.options.batch_size)
+        if self.options.precision == "bfloat16":
+            with torch.autocast(self.work.space.device.type, dtype=torch.bfloat16):
+                logits = self.session.module(batch)
+            logits = logits.to(labels.dtype)
+        else:
+            logits = self.session.module(batch)
+        labels = labels.to(logits.dtype)
+        return binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+
+    def again(self, compute: Callable[[], T]) -> T:
+        """What `compute` comes to, computed again after each pull of rows that nobody foresaw."""
         drawn = torch.default_generator.get_state()
         while True:
             try:
-                if self.options.precision == "bfloat16":
-                    with torch.autocast(self.work.space.device.type, dtype=torch.bfloat16):
-                        logits = self.session.module(batch)
-                    logits = logits.to(labels.dtype)
-                else:
-                    logits = self.session.module(batch)
-                labels = labels.to(logits.dtype)
-                return binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+                return compute()
             except RowMiss as miss:
                 torch.default_generator.set_state(
                     drawn

@@ -4,9 +4,11 @@ from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.joint import Joint
+from mamdr.strategies.maml import MAML
+from mamdr.strategies.mldg import MLDG
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.notes import notes
-from mamdr.strategies.protocol import Leg, Outcome, Problem, Run, State, Strategy, Walk
+from mamdr.strategies.protocol import Leg, Meta, Outcome, Problem, Run, State, Strategy, Walk
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.reptile import Reptile
@@ -15,6 +17,8 @@ from mamdr.strategies.then import MAMDR, Then
 
 __all__ = [
     "MAMDR",
+    "MAML",
+    "MLDG",
     "STRATEGIES",
     "Alternate",
     "Combined",
@@ -24,6 +28,7 @@ __all__ = [
     "Freeze",
     "Joint",
     "Leg",
+    "Meta",
     "Outcome",
     "Problem",
     "Reptile",

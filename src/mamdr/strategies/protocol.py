@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -20,6 +20,39 @@ Memory = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
+class Meta:
+    r"""A step's gradient, when it is to tell what a step on some rows does to others.
+
+    A mini-batch has two parts, support and query. From the walk's point θ, `inner_steps` times over
+
+        θ' ← θ' − rate · ∇L(θ'; support),    beginning at θ' = θ
+
+    and the walk steps down the gradient, with respect to θ, of own · L(θ; support) + ahead · L(θ'; query). L is the
+    mean over the domains of a part of the mean loss of each one's rows.
+
+    Args:
+        split: "rows" parts each domain's rows by `seed`, and a mini-batch has rows of one domain; "domains" parts the
+            domains of each mini-batch anew.
+        share: of rows or domains that are support, in (0, 1); both parts get one at least. A domain of one row has it
+            in both parts, and a mini-batch of one domain has no query: own · L(θ; support) alone counts.
+        rate: α > 0.
+        inner_steps: >= 1.
+        order: 2 differentiates θ' with respect to θ; 1 takes the gradient at θ' for the one at θ.
+        own, ahead: >= 0.
+        seed: of a split by rows.
+    """
+
+    split: Literal["rows", "domains"]
+    share: float
+    rate: float
+    inner_steps: int = 1
+    order: Literal[1, 2] = 1
+    own: float = 0.0
+    ahead: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Leg:
     """A stretch of a walk: one pass over the training rows of one domain (or of several, mixed).
 
@@ -28,11 +61,14 @@ class Leg:
         steps: at most so many mini-batches; None is the whole pass.
         combiner: makes one gradient of the gradients of a mini-batch's domains; None takes that of the mean loss of
             its rows.
+        meta: what a step on one part of a mini-batch is to do to the other part; None where nothing is looked ahead
+            to. A leg has a combiner or this, not both.
     """
 
     domains: tuple[int, ...]
     steps: int | None = None
     combiner: Combiner | None = None
+    meta: Meta | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
 from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.joint import Joint
+from mamdr.strategies.maml import MAML
+from mamdr.strategies.mldg import MLDG
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.protocol import Strategy
 from mamdr.strategies.regularization import DomainRegularization
@@ -43,6 +45,8 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "freeze": Freeze,
     "joint": Joint,
     "mamdr": MAMDR,
+    "maml": MAML,
+    "mldg": MLDG,
     "reptile": Reptile,
     "separate": Separate,
     "then": Then,
@@ -60,6 +64,8 @@ _AUTHORS: dict[str, dict[str, Any]] = {
     "dr": {"inner_state": "kept", "include_self": True, "start": "random"},
     "joint": {"inner_state": "kept"},
     "mamdr": {"inner_state": "kept", "include_self": True, "start": "random"},
+    "maml": {"inner_state": "kept", "share": 0.2},
+    "mldg": {"inner_state": "kept", "order": 1},
     "reptile": {"inner_state": "kept"},
     "separate": {"inner_state": "kept"},
 }

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from mamdr.config import component
-from mamdr.parameters import Moments, Store
+from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
-from mamdr.seeds import derive, generator
-from mamdr.strategies.mean import MeanBuffers, MeanPoint
 from mamdr.strategies.negotiation import InnerState, Steps
-from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
-from mamdr.strategies.tally import Tally
+from mamdr.strategies.protocol import Leg, Problem, Run, State
+from mamdr.strategies.side_by_side import walk_side_by_side
 
 
 @component
@@ -39,6 +36,8 @@ class Reptile:
     the mean of those that the walks end with (batch normalisation), or those of the domain's own walk where a model
     keeps them by domain.
 
+    Support and query are not split: every row trains (MAMDR, section V-G).
+
     Cost: one pass over every domain a round, O(n). Memory: one point over the rows of all domains beside the walk's.
     Reference: Nichol, Achiam and Schulman, On First-Order Meta-Learning Algorithms, arXiv 1803.02999, section 2, the
     batched version; MAMDR, section V-B.
@@ -55,35 +54,11 @@ class Reptile:
         return state
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        domains = problem.trainable
-        if not domains:
-            return state
-        kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
-        mean = MeanPoint(state.space, [problem.own_rows(domain) for domain in domains])
-        tally = Tally(MeanBuffers(state.buffers))
-        for batch in self._batches(state, problem):
-            for outcome in run([self._walk(state, domain, kept) for domain in batch]):
-                mean.add(outcome.displacement)
-                if kept is not None and outcome.moments is not None:
-                    kept.put(outcome.moments)
-                tally.add(outcome)
         rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
-        state.shared.push_by(rule, mean.value(), state.moments.setdefault("outer", Moments()))
-        tally.write(state, "shared")
-        return state
+        return walk_side_by_side(state, problem, run, "reptile", self._leg, rule, self.inner_state)
 
-    def _batches(self, state: State, problem: Problem) -> Iterator[tuple[int, ...]]:
-        """Domains whose walks do not depend on each other."""
-        if self.inner_state == "fresh":
-            yield problem.trainable
-            return
-        domains = list(problem.trainable)  # each walk needs the moments of the last one
-        generator(state.seed, "order", state.round).shuffle(domains)
-        yield from ((domain,) for domain in domains)
-
-    def _walk(self, state: State, domain: int, kept: Moments | None) -> Walk:
-        seed = derive(state.seed, "reptile", state.round, domain)
-        return Walk(state.shared, (Leg((domain,), self.steps),), seed, kept, state.buffers)
+    def _leg(self, domain: int) -> Leg:
+        return Leg((domain,), self.steps)
 
     def params_for(self, state: State, domain: int) -> Store:
         return state.shared

@@ -190,3 +190,66 @@ def test_missing_columns_and_splits() -> None:
 def test_ids_must_fit_the_number_given() -> None:
     with pytest.raises(DataError, match="ids up to 3; expected ids below 2"):
         _dataset([(3, 1, 0, 0)], ids={"user_id": 2})
+
+
+def _halves(
+    part: DomainData, domain: int, share: float, size: int, split: int, seed: int
+) -> list[list[Rows]]:
+    """Support and query of each mini-batch, as rows."""
+    seen = []
+    drawn = part.support_and_query(domain, share, split, size, np.random.default_rng(seed))
+    for batch, labels, cut in drawn:
+        assert torch.equal(batch["item:price"], batch["item_id"] / 2)
+        columns = (batch["user_id"], batch["item_id"], batch["domain"], labels.long())
+        pair = list(zip(*(column.tolist() for column in columns), strict=True))
+        seen.append([pair[:cut], pair[cut:]])
+    return seen
+
+
+@given(
+    rows=rows,
+    domain=st.integers(0, 3),
+    share=st.sampled_from([0.01, 0.3, 0.5, 0.8, 0.99]),
+    size=st.integers(1, 20),
+    seed=st.integers(0, 9),
+)
+def test_support_and_query_are_a_pass_in_two_parts(
+    rows: Rows, domain: int, share: float, size: int, seed: int
+) -> None:
+    part = _dataset(rows).train
+    count = part.size(domain)
+    if count < 2:
+        return
+    halves = _halves(part, domain, share, size, 5, seed)
+    support, query = ([row for pair in halves for row in pair[which]] for which in (0, 1))
+    assert Counter([*support, *query]) == Counter(row for row in rows if row[2] == domain)
+    assert len(support) == min(max(round(share * count), 1), count - 1)
+    assert len(halves) == min(-(-count // size), len(support), len(query))
+    for which in (0, 1):
+        lengths = [len(pair[which]) for pair in halves]
+        assert max(lengths) - min(lengths) <= 1
+        assert min(lengths) >= 1
+
+
+def test_a_row_stays_support_or_query() -> None:
+    """Whatever the order of a pass; another split has other rows."""
+    part = _dataset([(u, i, 0, 0) for u in range(6) for i in range(10)]).train
+
+    def support(split: int, seed: int) -> set[tuple[int, ...]]:
+        return {row for pair in _halves(part, 0, 0.5, 7, split, seed) for row in pair[0]}
+
+    assert support(1, 1) == support(1, 2) != support(2, 1)
+    assert _halves(part, 0, 0.5, 7, 1, 1) != _halves(part, 0, 0.5, 7, 1, 2)
+    assert _halves(part, 0, 0.5, 7, 1, 1) == _halves(part, 0, 0.5, 7, 1, 1)
+
+
+def test_the_only_row_of_a_domain_is_support_and_query() -> None:
+    part = _dataset([(1, 2, 3, 1), (0, 0, 0, 0)]).train
+    assert _halves(part, 3, 0.8, 4, 0, 0) == [[[(1, 2, 3, 1)], [(1, 2, 3, 1)]]]
+
+
+def test_support_and_query_of_nothing_is_an_error() -> None:
+    part = _dataset([(1, 2, 3, 1)]).train
+    for domain, size in ((0, 4), (3, 0)):
+        with pytest.raises(ConfigError, match="batch_size"):
+            _halves(part, domain, 0.8, size, 0, 0)
