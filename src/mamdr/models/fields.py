@@ -22,6 +22,7 @@ class Fields(nn.Module):
         embedding: E.
         domain_embedding: whether the domain is a feature.
         frozen: by id column, vectors [number of ids, E] that are used as they are (see `Inputs`).
+        std: trained vectors start from N(0, std²).
 
     Raises:
         ModelError: frozen vectors that are not E wide: features of different widths cannot be multiplied.
@@ -34,6 +35,7 @@ class Fields(nn.Module):
         *,
         domain_embedding: bool = True,
         frozen: Mapping[str, Tensor] | None = None,
+        std: float = 1e-4,
     ) -> None:
         super().__init__()
         for name, vectors in (frozen or {}).items():
@@ -43,11 +45,11 @@ class Fields(nn.Module):
                     f"the width of the other features, {embedding}",
                     "Set the model's embedding to the vectors' width",
                 )
-        self.inputs = Inputs(schema, embedding, domain_embedding=domain_embedding, frozen=frozen)
+        self.inputs = Inputs(schema, embedding, domain_embedding=domain_embedding, frozen=frozen, std=std)
         self.embedding, self.ids = embedding, len(schema.ids)
         self.count = len(schema.ids) + len(schema.numeric) + domain_embedding
         numeric = torch.empty(len(schema.numeric), embedding)
-        self.numeric = nn.Parameter(nn.init.normal_(numeric, std=1e-4)) if schema.numeric else None
+        self.numeric = nn.Parameter(nn.init.normal_(numeric, std=std)) if schema.numeric else None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """What `Inputs.split` gives, and [B, F, E]: ids, numbers, the domain."""

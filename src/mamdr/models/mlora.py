@@ -133,11 +133,12 @@ class MLoRA(nn.Module):
     Reference: Yang et al., MLoRA: Multi-Domain Low-Rank Adaptive Network for Click-Through Rate Prediction, RecSys
         2024.
     Differs from it: the paper trains the base on all domains first and then, with the base frozen, the adapters. A
-        recipe trains both together: a domain's batches move the base and its own adapters. The two stages are two
-        calls: train the base alone; wrap it, its parameters frozen (`base.requires_grad_(False)`), and train again.
-        From the authors' code: each row has its own domain's adapter (there the domain of a batch's first row
-        counts for all); dropout falls on the layer and its adapter together, after the ReLU, where the base has it
-        (there on the layer alone, before). The bias b_d is theirs.
+        recipe trains both together (as the authors' code does on every base but the MLP): a domain's batches move
+        the base and its own adapters. The two stages are two calls: train the base alone; wrap it, its parameters
+        frozen (`base.requires_grad_(False)`), and train again. Or take turns each round, by strategy `freeze` with
+        frozen = "adapters.*", and then with frozen = "base.*". From the authors' code: each row has its own domain's
+        adapter (there the domain of a batch's first row counts for all); dropout falls on the layer and its adapter
+        together, after the ReLU, where the base has it (there on the layer alone, before). The bias b_d is theirs.
 
     >>> module = MLoRA(nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 1)), domains=3, rank=2)
     >>> [(adapter.name, tuple(adapter.own.weight.shape)) for adapter in module.adapters]

@@ -18,7 +18,7 @@ from mamdr.data.domains import Batch, Schema
 from mamdr.errors import ConfigError, ModelError
 from mamdr.models import MODELS, MLoRA, MLoRAConfig, build, configure
 from mamdr.models.mlora import Adapter
-from mamdr.strategies import Alternate
+from mamdr.strategies import Alternate, Freeze
 from mamdr.testing import ModelConformance, tiny_market
 from mamdr.testing.lab import parameters_of, train
 from mamdr.training import Recipe
@@ -154,6 +154,15 @@ def test_a_frozen_base_is_the_papers_second_stage() -> None:
     assert sorted(after) == ["adapters.0.own.weight", "adapters.1.own.weight"]
     for name, rows in after.items():
         assert (rows == before[name]).all(1).tolist() == [False, True, False, True]
+
+
+def test_freezing_by_strategy_trains_the_adapters_alone_too() -> None:
+    data = tiny_market(numeric=True)
+    module = build("mlora", data.schema, SMALL["mlora"])
+    before = parameters_of(train(module, data, Alternate(), rounds=0).shared)
+    after = parameters_of(train(module, data, Freeze(Alternate(), frozen="base.*"), rounds=1).shared)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"adapters.0.own.weight", "adapters.1.own.weight"}
 
 
 def test_layers_are_chosen_by_name() -> None:

@@ -119,6 +119,14 @@ def test_one_feature_has_no_interactions() -> None:
     assert not interactions(torch.randn(3, 1, 4, dtype=torch.float64)).abs().gt(1e-12).any()
 
 
+def test_embeddings_that_enter_by_products_alone_start_larger() -> None:
+    """NFM's 0.01, where all else starts from 1e-4: products of those would be near 1e-8."""
+    for name, std in (("neurfm", 1e-2), ("deepfm", 1e-4)):
+        module: Any = build(name, SCHEMA, {"embedding": 64})
+        rows = torch.cat([*(table.weight for table in module.fields.inputs.tables), module.fields.numeric])
+        assert rows.detach().std().item() == pytest.approx(std, rel=0.05)
+
+
 def test_frozen_vectors_are_fields_when_their_width_fits() -> None:
     vectors = torch.randn(SCHEMA.ids["user_id"], 4)
     config = DeepFMConfig(embedding=4, hidden=(6,))
