@@ -94,12 +94,13 @@ class SARNet(nn.Module):
     Memory: a domain's own factors, experts and gate; at the default sizes and two id columns 0.12 M values a domain.
     Reference: Shen et al., SAR-Net: A Scenario-Aware Ranking Network for Personalized Fair Recommendation in Hundreds
         of Travel Scenarios, CIKM 2021.
-    Differs from it: no attention over a user's history (the cross-scenario behaviour extraction), as a batch holds
-        single interactions; c is a column of the data, where the paper computes a coefficient from what the model
-        predicted for an item, and weighs samples by it too: a loss is no part of a model here. No batch
-        normalisation before an expert: batches are of one domain in training, and statistics that all share would
-        fit none. We could not verify the paper's sizes and counts: experts are hidden layers, as everywhere here,
-        and end in one output u that all share; the gate is linear and each domain's own.
+    Differs from it: no attention over a user's history (the cross-scenario behaviour extraction), which a batch does
+        not hold with the scenario of each event; a list of past items is pooled as any list is. c is a column of the
+        data, where the paper computes a coefficient from what the model predicted for an item, and weighs samples by
+        it too: a loss is no part of a model here. No batch normalisation before an expert: batches are of one domain
+        in training, and statistics that all share would fit none. We could not verify the paper's sizes and counts:
+        experts are hidden layers, as everywhere here, and end in one output u that all share; the gate is linear and
+        each domain's own.
     """
 
     def __init__(
@@ -138,7 +139,9 @@ class SARNet(nn.Module):
 
 def _without(schema: Schema, column: str) -> Schema:
     """The data's columns without the one that feeds the bias nets."""
-    if column and column not in schema.numeric:
+    if not column:
+        return schema
+    if column not in schema.numeric:
         known = ", ".join(schema.numeric) or "none in these data"
         raise ConfigError(
             f"model.intervention = {column!r}", f"a numeric column ({known})", 'Correct it, or set it to ""'
