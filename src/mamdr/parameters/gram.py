@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mamdr.parameters.point import Point
 
-_VALUES = 1 << 22
+BLOCK = 1 << 22
 """Values held in double precision at once."""
 
 
@@ -53,7 +53,7 @@ def dense_gram(vectors: Sequence[Tensor]) -> Tensor:
     count = len(vectors)
     result = torch.zeros(count, count, dtype=torch.float64, device=vectors[0].device if vectors else None)
     size = len(vectors[0]) if vectors else 0
-    block = max(1, _VALUES // max(1, count))
+    block = max(1, BLOCK // max(1, count))
     for start in range(0, size, block):
         part = torch.stack([vector[start : start + block] for vector in vectors]).to(torch.float64)
         result.addmm_(part, part.T)
@@ -78,7 +78,7 @@ def rows_gram(owners: Tensor, ids: Tensor, values: Tensor, count: int) -> Tensor
     starts = torch.cumsum(shared_by, 0) - shared_by
     for m in torch.unique(shared_by).tolist():
         first = starts[shared_by == m]
-        for some in torch.split(first, max(1, _VALUES // (m * max(m, values.shape[1])))):
+        for some in torch.split(first, max(1, BLOCK // (m * max(m, values.shape[1])))):
             places = some[:, None] + torch.arange(m, device=device)
             rows = values[order[places]].to(torch.float64)
             who = owners[places]

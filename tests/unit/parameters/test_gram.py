@@ -61,7 +61,7 @@ def test_points_taken_in_another_order_give_the_same_products_in_that_order() ->
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     points = _points(SOME)
     whole = gram(points)
-    monkeypatch.setattr("mamdr.parameters.gram._VALUES", 8)
+    monkeypatch.setattr("mamdr.parameters.gram.BLOCK", 8)
     torch.testing.assert_close(gram(points), whole, rtol=1e-13, atol=0)
 
 
