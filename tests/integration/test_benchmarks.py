@@ -43,6 +43,20 @@ def test_prints_the_promised_keys(name: str, promised: tuple[str, ...]) -> None:
     assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
 
 
+def test_frameworks_times_a_round_of_each_strategy() -> None:
+    figures = _run("frameworks", "--only", "pcgrad")
+    assert set(figures["seconds"]) == {"alternate", "pcgrad"}
+    assert figures["rows_trained"]["pcgrad"] == figures["rows_trained"]["alternate"] == figures["rows"]
+    assert figures["ratio"]["alternate"] == 1
+    assert all(seconds > 0 for seconds in figures["seconds"].values())
+
+
+def test_combined_memory_sets_pcgrads_peak_against_its_bound() -> None:
+    figures = _run("combined_memory")
+    assert set(figures["over_bound"]) == set(figures["over_tables"]) == {"lazy"}
+    assert figures["bound_mb"] > figures["dense_gradients_mb"] > 0
+
+
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:
     figures = _run("peers", "--venvs", str(tmp_path))
     assert figures["peers"] == {"deepctr-torch": None, "torch-rechub": None}

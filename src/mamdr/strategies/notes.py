@@ -5,6 +5,7 @@ from __future__ import annotations
 from mamdr.parameters import Space
 from mamdr.strategies.combined import Combined
 from mamdr.strategies.finetune import Finetune
+from mamdr.strategies.freeze import Freeze
 from mamdr.strategies.protocol import Problem, Strategy
 from mamdr.strategies.then import Then
 
@@ -23,6 +24,8 @@ def notes(strategy: Strategy, problem: Problem, space: Space, batch_size: int) -
     """
     if isinstance(strategy, Finetune):
         return notes(strategy.after, problem, space, batch_size)
+    if isinstance(strategy, Freeze):
+        return notes(strategy.of, problem, space, batch_size)
     if isinstance(strategy, Then):
         return tuple(note for part in strategy.parts for note in notes(part, problem, space, batch_size))
     domains = min(len(problem.trainable), batch_size)

@@ -6,7 +6,7 @@ import pytest
 
 from mamdr.combiners import PCGrad, WeightedLoss
 from mamdr.parameters import Space
-from mamdr.strategies import Alternate, Combined, Finetune, Problem, Strategy, Then, notes
+from mamdr.strategies import Alternate, Combined, Finetune, Freeze, Problem, Strategy, Then, notes
 from mamdr.testing import TwoTables
 
 SPACE = Space.of(TwoTables())
@@ -42,4 +42,5 @@ def test_few_domains_are_no_matter() -> None:
 
 def test_strategies_within_others_count() -> None:
     assert len(told(Finetune(after=Combined(PCGrad())), 500)) == 1
+    assert len(told(Freeze(of=Combined(PCGrad()), frozen="user.*"), 500)) == 1
     assert len(told(Then(Alternate(), Combined(PCGrad())), 500)) == 1
