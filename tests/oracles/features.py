@@ -39,3 +39,21 @@ def list_ids(train: list[list[str]], row: list[str], longest: int) -> list[int]:
                 known.append(value)
     known.sort()
     return [known.index(value) + 2 if value in known else 1 for value in row[-longest:]]
+
+
+def vector_rows(words: list[str], made: dict[str, list[float]]) -> list[list[float]]:
+    """Zeros for padding; for the unknown id and values without a vector the mean of the others'; else the own."""
+    known = [made[word] for word in words if word in made]
+    mean = []
+    for place in range(len(known[0])):
+        total = 0.0
+        for vector in known:
+            total += vector[place]
+        mean.append(total / len(known))
+    return [[0.0] * len(mean), mean] + [made.get(word, mean) for word in words]
+
+
+def scale(train: list[float]) -> tuple[float, float]:
+    """Mean and deviation (of the population)."""
+    mean = sum(train) / len(train)
+    return mean, (sum((number - mean) ** 2 for number in train) / len(train)) ** 0.5

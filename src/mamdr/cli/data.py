@@ -23,6 +23,7 @@ from mamdr.data.market import synthetic_market
 from mamdr.data.readers import table
 from mamdr.data.sample import sample_users
 from mamdr.data.synthetic import MarketConfig
+from mamdr.data.vectors import Vectors
 from mamdr.errors import ConfigError
 
 data_app = typer.Typer(name="data", help="Make and describe data folders.", no_args_is_help=True)
@@ -138,6 +139,22 @@ def import_command(
             help="A feature that has the values, and the embeddings, of another column; may be repeated.",
         ),
     ] = None,
+    vectors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vectors",
+            metavar="NAME=FILE",
+            help="Vectors made elsewhere for a column's values: .parquet with a column of ids and one of lists, or "
+            ".npz or .safetensors with ids and vectors; may be repeated.",
+        ),
+    ] = None,
+    normalise: Annotated[
+        bool,
+        typer.Option(
+            "--normalise/--raw-numbers",
+            help="Bring numeric features to mean 0 and deviation 1 in train, or leave them as they are.",
+        ),
+    ] = True,
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
     users: Users = 1.0,
@@ -157,6 +174,10 @@ def import_command(
     ratio, lengths = _ratio(ctr_ratio or ()), _lengths(max_length or ())
     shared = _pairs("--share", share or (), "user:history=item_id")
     signs: dict[str, str | None] = dict(_pairs("--list", lists or (), "'item:tags=|'"))
+    given = {
+        name: Vectors.read(path)
+        for name, path in _pairs("--vectors", vectors or (), "item_id=items.npz").items()
+    }
     with progress_bar() as progress:
         progress(f"reading {', '.join(file.name for file in files[:3])}", 0, 1)
         columns = Columns(user, item, domain, label, timestamp, signs)
@@ -168,6 +189,8 @@ def import_command(
             ctr_ratio=ratio,
             max_length=lengths,
             shared=shared,
+            vectors=given,
+            normalise=normalise,
             progress=progress,
             options={"source": "table"} | _sampled(users),
         )

@@ -144,6 +144,21 @@ def alike(sizes: Mapping[str, int], shared: Mapping[str, str]) -> dict[str, int]
     return {name: most[shared.get(name, name)] for name in sizes}
 
 
+def fitting(
+    vectors: Mapping[str, Array], sizes: Mapping[str, int], shared: Mapping[str, str]
+) -> dict[str, Array]:
+    """Vectors [number of ids, width] as float32, by the column whose ids they belong to."""
+    for name, rows in vectors.items():
+        wanted = sizes.get(name)
+        if rows.ndim != 2 or len(rows) != wanted or not rows.shape[1] or not np.isfinite(rows).all():
+            raise DataError(
+                f"vectors of shape {list(rows.shape)} for {name!r}",
+                f"[{wanted}, 1 or more] of finite numbers" if wanted else f"one of {', '.join(sizes)}",
+                "Give one vector for each id of the column",
+            )
+    return {shared.get(name, name): np.ascontiguousarray(rows, np.float32) for name, rows in vectors.items()}
+
+
 def _largest(column: Column) -> int:
     """The largest id of a column; of lists at least padding's."""
     return int(_values(column).max(initial=PADDING if isinstance(column, Ragged) else -1))

@@ -16,8 +16,12 @@ import polars as pl
 from mamdr.data.interactions import features
 from mamdr.data.lists import is_list
 from mamdr.data.ragged import Ragged
+from mamdr.data.vectors import Vectors
 from mamdr.data.vocabulary import FIRST, UNKNOWN, Vocabulary
 from mamdr.errors import ConfigError
+
+_CONSTANT = 1e-6
+"""A deviation so small, relative to the mean, is what rounding to float32 makes of a constant."""
 
 Rows = dict[str, Any]
 """Column -> array [N], or `Ragged` of N lists."""
@@ -65,7 +69,7 @@ def groups(table: pl.DataFrame, shared: Mapping[str, str]) -> dict[str, list[str
 def coded(table: pl.DataFrame, by_group: Mapping[str, Sequence[str]]) -> tuple[Values, Rows]:
     """Each group's sorted values, and all features as numbers, which are positions in those."""
     values: Values = {}
-    rows: Rows = {name: table[name].to_numpy().astype(np.float32) for name in _numbers(table)}
+    rows: Rows = {name: table[name].to_numpy().astype(np.float32) for name in numbers(table)}
     for group, members in by_group.items():
         cells = _alike([_flat(table[member]) for member in members])
         ends = np.cumsum([len(part) for part in cells])
@@ -79,13 +83,22 @@ def coded(table: pl.DataFrame, by_group: Mapping[str, Sequence[str]]) -> tuple[V
 
 
 def fitted(
-    rows: Rows, values: Values, by_group: Mapping[str, Sequence[str]], train: npt.NDArray[np.bool_]
+    rows: Rows,
+    values: Values,
+    by_group: Mapping[str, Sequence[str]],
+    train: npt.NDArray[np.bool_],
+    vectors: Mapping[str, Vectors],
 ) -> tuple[dict[str, Vocabulary], Rows]:
-    """Vocabularies of what train holds, by column, and the rows with ids from them."""
+    """Vocabularies by column, and the rows with ids from them.
+
+    A vocabulary holds the values that train holds, and those that have a vector, which is known whatever train holds.
+    """
     vocabularies, encoded = {}, dict(rows)
     for group, members in by_group.items():
         known = values[group]
         seen = np.unique(np.concatenate([_codes(rows[member][train]) for member in members]))
+        if group in vectors:
+            seen = np.union1d(seen, np.flatnonzero(vectors[group].known(known)))
         ids = np.full(len(known), UNKNOWN, dtype=np.int32)
         ids[seen] = np.arange(FIRST, FIRST + len(seen))
         words = Vocabulary(known.gather(seen))
@@ -98,7 +111,22 @@ def fitted(
     return vocabularies, encoded
 
 
-def _numbers(table: pl.DataFrame) -> list[str]:
+def standardised(
+    rows: Rows, names: Sequence[str], train: npt.NDArray[np.bool_]
+) -> dict[str, tuple[float, float]]:
+    """Take the mean and the deviation of train out of these columns; what was taken. Of a constant, the mean alone."""
+    scales = {}
+    for name in names:
+        seen = rows[name][train].astype(np.float64)
+        mean, deviation = (float(seen.mean()), float(seen.std())) if len(seen) else (0.0, 0.0)
+        deviation = deviation if deviation > _CONSTANT * abs(mean) else 1.0
+        scales[name] = (mean, deviation)
+        rows[name] = ((rows[name] - mean) / deviation).astype(np.float32)
+    return scales
+
+
+def numbers(table: pl.DataFrame) -> list[str]:
+    """The numeric columns."""
     return [name for name in features(table) if table[name].dtype.is_float()]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mamdr.data import storage
-from mamdr.data.arrays import Array, alike, as_columns, grouped, kinds, longest
+from mamdr.data.arrays import Array, alike, as_columns, fitting, grouped, kinds, longest
 from mamdr.data.ragged import Column, Ragged
 from mamdr.data.rows import Batch, DomainData
 from mamdr.data.schema import Schema
@@ -88,6 +88,8 @@ class Dataset:
             for column, lists in part.lists.items():
                 arrays[storage.column_path(name, column)] = lists.values
                 arrays[storage.starts_path(name, column)] = lists.starts
+        for column, rows in self.schema.vectors.items():
+            arrays[storage.column_path("vectors", column)] = rows.numpy()
         return arrays
 
     def _blobs(self) -> dict[str, bytes]:
@@ -107,7 +109,7 @@ class Dataset:
         """
         folder = Path(folder)
         content = storage.read_manifest(folder)
-        schema = Schema.from_json(content["schema"])
+        schema = Schema.from_json(content["schema"], _read_vectors(folder, content["schema"]))
         parts = {name: _read_split(folder, name, schema, content["statistics"][name]) for name in SPLITS}
         paths = {name: folder / _vocabulary_path(name) for name in schema.ids if name not in schema.shared}
         words = {name: Vocabulary.load(path) for name, path in paths.items() if path.is_file()}
@@ -136,6 +138,8 @@ class Dataset:
         ids: Mapping[str, int] | None = None,
         lists: Mapping[str, int] | None = None,
         shared: Mapping[str, str] | None = None,
+        scales: Mapping[str, tuple[float, float]] | None = None,
+        vectors: Mapping[str, Array] | None = None,
         **details: Any,
     ) -> Dataset:
         """Data from arrays in memory, with ids that are integers already.
@@ -147,15 +151,26 @@ class Dataset:
             ids: id column -> number of ids; by default the largest id found, plus one.
             lists: column of lists -> the most ids of a row; by default the longest list's.
             shared: id column -> the id column whose ids and embeddings it has as well.
+            scales: numeric column -> the mean and the deviation that were taken out of it.
+            vectors: id column -> float [number of ids, width], made elsewhere.
             details: vocabularies, seed, options, facts as in the class.
 
-        Raises: DataError for absent columns, lengths that differ, ids out of range, lists too long, labels not 0 or
-            1, NaN.
+        Raises: DataError for absent columns, lengths that differ, ids out of range, lists too long, vectors
+            that are not one for each id, labels not 0 or 1, NaN.
         """
         columns = {part: as_columns(part, splits, len(domains)) for part in SPLITS}
         shared = dict(shared or {})
         sizes, numeric = kinds(columns, ids or {})
-        schema = Schema(tuple(domains), alike(sizes, shared), numeric, longest(columns, lists or {}), shared)
+        sizes = alike(sizes, shared)
+        schema = Schema(
+            tuple(domains),
+            sizes,
+            numeric,
+            longest(columns, lists or {}),
+            shared,
+            dict(scales or {}),
+            {name: torch.from_numpy(rows) for name, rows in fitting(vectors or {}, sizes, shared).items()},
+        )
         order = [*sizes, *numeric, "domain", "label"]  # as a loaded folder has them
         parts = {
             part: _group({name: cells[name] for name in order}, len(domains))
@@ -182,6 +197,16 @@ def _statistics(part: DomainData) -> dict[str, list[int]]:
     sums = np.concatenate([[0], np.cumsum(part.labels.numpy(), dtype=np.int64)])
     offsets = part.offsets.numpy()
     return {"rows": np.diff(offsets).tolist(), "positives": np.diff(sums[offsets]).tolist()}
+
+
+def _read_vectors(folder: Path, said: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    sizes = dict(said["ids"])
+    return {
+        name: torch.from_numpy(
+            storage.read_array(folder, storage.column_path("vectors", name), np.float32, sizes[name], width)
+        )
+        for name, width in said.get("vectors", {}).items()
+    }
 
 
 def _read_split(folder: Path, name: str, schema: Schema, statistics: Mapping[str, list[int]]) -> DomainData:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from mamdr.config import nearest
 from mamdr.errors import ConfigError
 
@@ -27,6 +29,10 @@ class Schema:
         numeric: columns of numbers. A batch has "domain" besides, with ids in [0, len(domains)).
         lists: id columns whose rows are lists -> the most ids of a row. A batch has them as [B, L], padded with id 0.
         shared: id column -> the id column whose ids, and embeddings, it has as well.
+        scales: numeric column -> the mean and the deviation of train that were taken out of its numbers:
+            a batch has (raw − mean) / deviation.
+        vectors: id column -> vectors [number of ids, width] that were made elsewhere, zeros for padding. No part of
+            what makes two schemas equal.
 
     >>> schema = Schema(("books",), {"user_id": 9, "item:tags": 5}, ("context:hour",), {"item:tags": 3})
     >>> [(name, schema.owner(name), schema.kind(name)) for name in schema.features]
@@ -38,6 +44,8 @@ class Schema:
     numeric: tuple[str, ...] = ()
     lists: dict[str, int] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    vectors: dict[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -74,11 +82,24 @@ class Schema:
             "ids": [[column, count] for column, count in self.ids.items()],
             "numeric": list(self.numeric),
         }
-        more = {"lists": self.lists, "shared": self.shared}
+        more = {
+            "lists": self.lists,
+            "shared": self.shared,
+            "scales": {name: list(scale) for name, scale in self.scales.items()},
+            "vectors": {name: rows.shape[1] for name, rows in self.vectors.items()},
+        }
         return said | {name: values for name, values in more.items() if values}
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Schema:
-        """What `to_json` gave."""
-        more = (dict(said.get(name, {})) for name in ("lists", "shared"))
-        return cls(tuple(said["domains"]), dict(said["ids"]), tuple(said["numeric"]), *more)
+    def from_json(cls, said: Mapping[str, Any], vectors: Mapping[str, Tensor]) -> Schema:
+        """What `to_json` gave, with the vectors, of which it says the widths alone."""
+        scales = {name: (mean, deviation) for name, (mean, deviation) in said.get("scales", {}).items()}
+        return cls(
+            tuple(said["domains"]),
+            dict(said["ids"]),
+            tuple(said["numeric"]),
+            dict(said.get("lists", {})),
+            dict(said.get("shared", {})),
+            scales,
+            dict(vectors),
+        )

@@ -2,6 +2,7 @@
 
     manifest.json               {"content": {...}, "sha256": of the content}; no time stamps, for equal bytes
     vocabulary/COLUMN.parquet   the raw values of an id column
+    vectors/COLUMN.npy          float32 [number of ids, width], for a column whose ids have vectors made elsewhere
     SPLIT/COLUMN.npy            int32 ids or float32 numbers, a domain together; SPLIT: train, val, test
     SPLIT/label.npy             float32
     SPLIT/offsets.npy           int64 [D + 1]
@@ -150,15 +151,15 @@ def read_manifest(folder: Path) -> Content:
     return content
 
 
-def read_array(folder: Path, name: str, dtype: type[np.generic], rows: int) -> Array:
-    """A column as a copy-on-write memory map (writes stay private), checked for kind and length."""
+def read_array(folder: Path, name: str, dtype: type[np.generic], *shape: int) -> Array:
+    """A column as a copy-on-write memory map (writes stay private), checked for kind and shape."""
     path = folder / name
     try:
-        array: Array = np.load(path, mmap_mode="c" if rows else None, allow_pickle=False)
+        array: Array = np.load(path, mmap_mode="c" if all(shape) else None, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise _damaged(f"{path} cannot be read ({error})") from error
-    if array.dtype != np.dtype(dtype) or array.shape != (rows,):
-        raise _damaged(f"{path} holds {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} [{rows}]")
+    if array.dtype != np.dtype(dtype) or array.shape != shape:
+        raise _damaged(f"{path} holds {array.dtype} {list(array.shape)}, not {np.dtype(dtype)} {list(shape)}")
     return array
 
 

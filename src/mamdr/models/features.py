@@ -12,6 +12,7 @@ from mamdr.data.domains import Schema
 from mamdr.errors import ConfigError, ModelError
 
 Pooling = Literal["mean", "sum", "max"]
+Use = Literal["frozen", "trained", "off"]
 
 
 @component
@@ -21,10 +22,13 @@ class FeaturesConfig:
     Args:
         pooling: how the vectors of a list become one: their mean, sum or largest values; one word for all lists, or a
             word by feature. An empty list is zero.
+        vectors: what becomes of the vectors that came with the data: "frozen" takes them as they are, "trained" starts
+            from them, "off" learns embeddings instead; one word for all columns that have some, or a word by column.
         without: features that the model does not see.
     """
 
     pooling: Pooling | dict[str, Pooling] = "mean"
+    vectors: Use | dict[str, Use] = "frozen"
     without: tuple[str, ...] = ()
 
 
@@ -34,9 +38,11 @@ class Features(Schema):
 
     Args:
         pooling: column of lists -> "mean", "sum" or "max"; one that is not named is pooled by "mean".
+        trained: columns whose vectors are trained; others' are frozen.
     """
 
     pooling: dict[str, Pooling] = field(default_factory=dict)
+    trained: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, schema: Schema) -> Features:
@@ -63,7 +69,8 @@ def choose(schema: Schema, settings: Mapping[str, Any]) -> Features:
 
     Raises:
         ConfigError: an unknown key or word.
-        ModelError: a feature that the data do not have, a pooling for one that is no list, or no feature left.
+        ModelError: a feature that the data do not have, a pooling for one that is no list, a use of vectors for one
+            that has none, or no feature left.
 
     >>> schema = Schema(("books",), {"user_id": 9, "item:tags": 5}, (), {"item:tags": 3})
     >>> choose(schema, {"pooling": "max", "without": ["user_id"]}).pooling
@@ -74,6 +81,7 @@ def choose(schema: Schema, settings: Mapping[str, Any]) -> Features:
     config = parse(FeaturesConfig, settings, "model.features")
     _check("without", config.without, schema.features)
     pooling = by_feature("pooling", config.pooling, schema.lists)
+    use = by_feature("vectors", config.vectors, schema.vectors)
     if not set(schema.features) - set(config.without):
         raise ModelError(
             "model.features.without names every feature", "one left at least", "Take a name out of it"
@@ -81,8 +89,15 @@ def choose(schema: Schema, settings: Mapping[str, Any]) -> Features:
     ids = {name: size for name, size in schema.ids.items() if name not in config.without}
     numeric = tuple(name for name in schema.numeric if name not in config.without)
     lists = {name: length for name, length in schema.lists.items() if name in ids}
-    seen = dataclasses.replace(Features.of(schema), ids=ids, numeric=numeric, lists=lists)
-    return dataclasses.replace(seen, pooling={name: word for name, word in pooling.items() if name in ids})
+    return dataclasses.replace(
+        Features.of(schema),
+        ids=ids,
+        numeric=numeric,
+        lists=lists,
+        vectors={name: rows for name, rows in schema.vectors.items() if use.get(name) != "off"},
+        pooling={name: word for name, word in pooling.items() if name in ids},
+        trained=tuple(name for name, word in use.items() if word == "trained"),
+    )
 
 
 T = TypeVar("T", bound=str)

@@ -21,17 +21,18 @@ class Inputs(nn.Module):
         mean: Σ_j v[x_j] / n,    sum: Σ_j v[x_j],    max: max_j v[x_j] in each place;    zero for an empty list
 
     Padding is no part of a list: it weighs nothing and is not trained. Columns that share their ids share one table
-    (`schema.shared`).
+    (`schema.shared`). Where the data came with vectors (`schema.vectors`) they are the embeddings, of their own width:
+    as they are, or trained on from there, as `Features` says.
 
     Args:
         schema: the data's columns; `Features` also says how lists are pooled (else by their mean).
         embedding: E, width of each trained embedding, >= 1.
         domain_embedding: whether the domain is a feature too, as in the authors' code (FIDELITY row 12).
         frozen: by id column, vectors [number of ids, any width] that are used as they are and not trained (the paper's
-            Taobao features).
+            Taobao features), besides those that came with the data.
         std: trained embeddings start from N(0, std²), as in the authors' code; that of padding in lists, from zero.
 
-    Shapes: a batch of B rows to [B, width].
+    Shapes: a batch of B rows to [B, width]; `widths` are those of the id columns.
 
     Raises:
         ModelError: frozen vectors for a column that the data lack, not one vector for each id, or of width 0.
@@ -52,6 +53,7 @@ class Inputs(nn.Module):
         features = Features.of(schema)
         fixed = {schema.shared.get(name, name): vectors for name, vectors in (frozen or {}).items()}
         _check(schema, fixed)
+        given = schema.vectors | fixed
         self.columns, self.numeric, self.by_domain = tuple(schema.ids), schema.numeric, domain_embedding
         groups: dict[str, nn.Embedding] = {}
         # A colon or a dot in a feature's name cannot be part of a module's name, so tables are numbered.
@@ -59,11 +61,12 @@ class Inputs(nn.Module):
         for name, size in schema.ids.items():
             group = schema.shared.get(name, name)
             if group not in groups:
-                own = group in fixed
-                groups[group] = _fixed(fixed[group]) if own else _table(size, embedding, std)
+                made, trained = group in given, group in features.trained and group not in fixed
+                groups[group] = _made(given[group], trained) if made else _table(size, embedding, std)
             table = groups[group]
             pooling = features.pooling.get(name, "mean") if name in schema.lists else None
             tables.append(_pooled(table, pooling) if pooling else table)
+        self.widths = [table.embedding_dim for table in tables]
         if domain_embedding:
             tables.append(_table(len(schema.domains), embedding, std))
         self.tables = nn.ModuleList(tables)
@@ -108,8 +111,9 @@ def _table(rows: int, width: int, std: float) -> nn.Embedding:
     return table
 
 
-def _fixed(vectors: Tensor) -> nn.Embedding:
-    table: nn.Embedding = nn.Embedding.from_pretrained(vectors)  # type: ignore[no-untyped-call]
+def _made(vectors: Tensor, trained: bool) -> nn.Embedding:
+    rows = vectors.clone() if trained else vectors
+    table: nn.Embedding = nn.Embedding.from_pretrained(rows, freeze=not trained)  # type: ignore[no-untyped-call]
     return table
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mamdr.data.domains import Schema
-from mamdr.models.features import apart, choose
+from mamdr.models.features import Features, apart, choose
 from mamdr.models.registry import MODELS, build, configure
 
 REFERENCE = Schema(tuple(f"domain-{number}" for number in range(10)), {"user_id": 10_000, "item_id": 5_000})
@@ -18,7 +18,7 @@ REFERENCE = Schema(tuple(f"domain-{number}" for number in range(10)), {"user_id"
 
 
 def size(name: str, schema: Schema = REFERENCE, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Parameters of a model by name, and its settings.
+    """Parameters that a model by name trains, and its settings.
 
     Returns: parameters (all), per_domain (those that one domain more would add), embeddings (those of id columns),
         network (the rest) and settings. parameters = embeddings + network + per_domain · domains.
@@ -32,12 +32,14 @@ def size(name: str, schema: Schema = REFERENCE, settings: Mapping[str, Any] | No
     own, wanted = apart(settings or {})
     schema = choose(schema, wanted)
     more = dataclasses.replace(schema, domains=(*schema.domains, "one more"))
-    longer = dataclasses.replace(schema, ids={column: count + 1 for column, count in schema.ids.items()})
-    total, with_domain, with_ids = (_count(name, data, own) for data in (schema, more, longer))
-    # Every table has got one id more; a model's tables are alike, so that a row counts the same in each.
+    total, with_domain = (_count(name, data, own) for data in (schema, more))
+    embeddings, per_domain = 0, with_domain - total
     tables = {schema.shared.get(column, column): count for column, count in schema.ids.items()}
-    per_id = (with_ids - total) // len(tables) if tables else 0
-    embeddings, per_domain = per_id * sum(tables.values()), with_domain - total
+    # A model's tables are alike but for those whose vectors came with the data: a row counts the same in each.
+    alike = [column for column in tables if column not in schema.vectors]
+    for columns in filter(None, (alike, *([column] for column in tables if column in schema.vectors))):
+        per_id = (_count(name, _longer(schema, columns), own) - total) // len(columns)
+        embeddings += per_id * sum(tables[column] for column in columns)
     return {
         "parameters": total,
         "embeddings": embeddings,
@@ -52,7 +54,17 @@ def sizes(schema: Schema = REFERENCE) -> dict[str, dict[str, Any]]:
     return {name: size(name, schema) for name in MODELS}
 
 
+def _longer(schema: Features, tables: list[str]) -> Features:
+    """The schema with one id more in each of these tables."""
+    ids = {name: n + (schema.shared.get(name, name) in tables) for name, n in schema.ids.items()}
+    vectors = {
+        name: torch.empty(len(rows) + (name in tables), rows.shape[1], device="meta")
+        for name, rows in schema.vectors.items()
+    }
+    return dataclasses.replace(schema, ids=ids, vectors=vectors)
+
+
 def _count(name: str, schema: Schema, settings: Mapping[str, Any] | None) -> int:
     with torch.device("meta"):
         module: nn.Module = build(name, schema, settings)
-    return sum(parameter.numel() for parameter in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -21,7 +21,7 @@ from tests.unit.models.zoo import (
 from torch import nn
 
 from mamdr.data.domains import Batch, Schema
-from mamdr.errors import ConfigError, ModelError
+from mamdr.errors import ConfigError
 from mamdr.models import MODELS, WDL, AutoInt, DeepFM, DeepFMConfig, NeurFM, build
 from mamdr.models.fields import Fields, Wide, interactions
 
@@ -127,16 +127,23 @@ def test_embeddings_that_enter_by_products_alone_start_larger() -> None:
         assert rows.detach().std().item() == pytest.approx(std, rel=0.05)
 
 
-def test_frozen_vectors_are_fields_when_their_width_fits() -> None:
-    vectors = torch.randn(SCHEMA.ids["user_id"], 4)
-    config = DeepFMConfig(embedding=4, hidden=(6,))
-    module = DeepFM(SCHEMA, config, {"user_id": vectors})
+def test_frozen_vectors_of_another_width_are_brought_to_that_of_the_fields() -> None:
+    vectors = torch.randn(SCHEMA.ids["item_id"], 4)
+    same, other = (Fields(SCHEMA, width, frozen={"item_id": vectors}) for width in (4, 6))
+    assert not list(same.project.parameters())
     batch, _ = next(DATA.train.batches([0], 8, None))
+    (matrix,) = other.project.parameters()
+    place, ids = list(SCHEMA.ids).index("item_id"), batch["item_id"].tolist()
+    wanted = [
+        [sum(p * x for p, x in zip(row, listed(vectors[item]), strict=True)) for row in listed(matrix)]
+        for item in ids
+    ]
+    rows, _, fields = other(batch)
+    torch.testing.assert_close(fields[:, place], torch.tensor(wanted))
+    assert torch.equal(same(batch)[2][:, place], vectors[batch["item_id"]])
+    assert rows.shape[1] == sum(other.widths) + len(SCHEMA.numeric)
+    module = DeepFM(SCHEMA, DeepFMConfig(embedding=8, hidden=(6,)), {"item_id": vectors})
     assert module(batch).shape == (8,)
-    with pytest.raises(
-        ModelError, match=r"frozen vectors of width 4 for 'user_id'; expected .*, 8\. Set the"
-    ):
-        DeepFM(SCHEMA, DeepFMConfig(embedding=8), {"user_id": vectors})
 
 
 @pytest.mark.parametrize("name", NAMES)
