@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mamdr.cli.features import features_table
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
 from mamdr.data.build import LONGEST, Lengths, Ratio, build
@@ -328,6 +329,7 @@ def _show(dataset: Dataset, folder: Path) -> None:
     overview.add_section()
     overview.add_row(f"{len(figures['domains']):,} domains", *_cells(figures | {"percentage": 100.0}))
     console.print(overview)
+    console.print(features_table(figures["features"]))
     if (hidden := len(figures["domains"]) - _SHOWN) > 0:
         console.print(f"{hidden:,} more domains: `mamdr data describe {folder} --json` has all")
     dropped = sum(dataset.facts.get("duplicates", []))

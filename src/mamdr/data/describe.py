@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mamdr.data.domains import SPLITS, Dataset
+from mamdr.data.domains import SPLITS, Dataset, Schema
+from mamdr.data.schema import OWNERS
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -14,7 +15,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Totals: users, items (distinct), samples, rows of each split, samples_per_domain. A domain: samples,
     percentage of all, positives, ctr_ratio (positives / negatives; None without negatives), users and items
-    (None where the data do not say), rows of each split, duplicates dropped.
+    (None where the data do not say), rows of each split, duplicates dropped. A feature: name, owner, kind, and what
+    its kind has: ids, shared (whose ids they are, or None), vectors (their width, or None), longest and mean_length (of
+    train's lists); mean and deviation (those that were taken out of numbers, or None).
 
     >>> rows = {"user_id": np.array([1, 2]), "item_id": np.array([3, 3]), "domain": np.array([0, 0]),
     ...         "label": np.array([1, 0])}
@@ -46,6 +49,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "options": dataset.options,
         "ids": dataset.schema.ids,
         "numeric": list(dataset.schema.numeric),
+        "features": [_feature(dataset, name) for owner in OWNERS for name in _owned(dataset.schema, owner)],
         "samples": total,
         **_ratio(sum(sum(statistics[part]["positives"]) for part in SPLITS), total),
         **{part: sum(statistics[part]["rows"]) for part in SPLITS},
@@ -53,6 +57,33 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "samples_per_domain": total / len(domains) if domains else 0.0,
         "domains": domains,
     }
+
+
+def _owned(schema: Schema, owner: str) -> list[str]:
+    """An owner's features, by kind."""
+    kinds = ("category", "list", "number")
+    return [
+        n for kind in kinds for n in schema.features if (schema.owner(n), schema.kind(n)) == (owner, kind)
+    ]
+
+
+def _feature(dataset: Dataset, name: str) -> dict[str, Any]:
+    schema = dataset.schema
+    said: dict[str, Any] = {"name": name, "owner": schema.owner(name), "kind": schema.kind(name)}
+    if name in schema.numeric:
+        mean, deviation = schema.scales.get(name, (None, None))
+        return said | {"mean": mean, "deviation": deviation}
+    vectors = schema.vectors.get(schema.shared.get(name, name))
+    said |= {
+        "ids": schema.ids[name],
+        "shared": schema.shared.get(name),
+        "vectors": None if vectors is None else vectors.shape[1],
+    }
+    if name in schema.lists:
+        lists = dataset.train.lists[name]
+        mean = len(lists.values) / len(lists) if len(lists) else None
+        said |= {"longest": schema.lists[name], "mean_length": mean}
+    return said
 
 
 def _ratio(positives: int, samples: int) -> dict[str, Any]:
