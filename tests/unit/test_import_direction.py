@@ -17,7 +17,7 @@ LAYERS = [
     ["config"],
     ["data", "parameters", "evaluation.auc"],
     ["models", "engine", "strategies", "combiners", "evaluation.metrics"],
-    ["evaluation.bootstrap", "evaluation.ranking"],
+    ["evaluation.bootstrap", "evaluation.conflict", "evaluation.ranking"],
     ["training", "testing"],
     ["evaluation", "experiments", "registry", "feature_store"],
     ["serving", "cli"],

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from mamdr import __version__
+from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
 from mamdr.cli.experiment import experiment
@@ -65,6 +66,7 @@ app.add_typer(data_app)
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)
+app.command()(conflict)
 app.command()(models)
 app.command()(experiment)
 app.command()(tune)

@@ -5,6 +5,7 @@ RUN/run.json           which data, how far, which round was best
 RUN/events.jsonl       one line an event
 RUN/checkpoints/       the last round and the best one
 RUN/metrics-SPLIT.json what `mamdr evaluate` found
+RUN/conflict.json      what `mamdr conflict` found
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ _KINDS: dict[str, type] = {
     "best_round": int,
     "stopped_by": str,
 }
-_MAY_CHANGE = ("rounds", "patience", "jobs")  # [train] settings that may differ from one sitting to the next
+_MAY_CHANGE = (
+    "rounds",
+    "patience",
+    "jobs",
+    "conflict_every",
+)  # [train] settings that may differ from one sitting to the next
 
 
 def checkpoint_folder(folder: Path, round: int) -> Path:

@@ -22,6 +22,8 @@ class TrainOptions:
         seed: from which every draw of the run comes.
         jobs: processes that walk at once; results do not depend on it.
         device: where the module computes, "cpu" or a torch device such as "cuda:0" (jobs must be 1 there).
+        conflict_every: record how much domains conflict every so many rounds, and at the start; 0 never does. Costs a
+            forward and a backward pass over the training rows (of at most 200 domains) each time.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 50
@@ -30,3 +32,4 @@ class TrainOptions:
     seed: Annotated[int, Field(ge=0)] = 1
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
     device: str = "cpu"
+    conflict_every: Annotated[int, Field(ge=0)] = 0

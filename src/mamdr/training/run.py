@@ -109,13 +109,13 @@ class Run:
         Between two domains the run can be used for anything else: scores are made some domains ahead.
         """
         for domains in _spans(self.data.split(split)):
-            with self._session() as session:
+            with self.session() as session:
                 scored = list(predict(session, self.strategy, self.state, split, domains))
             yield from scored
 
     def evaluate(self, split: str = "test", progress: Progress | None = None) -> Metrics:
         """All figures on a split: AUC for each domain, their means, log loss, calibration, user-GAUC."""
-        with self._session() as session:
+        with self.session() as session:
             return measure(session, self.strategy, self.state, split, users=True, progress=progress)
 
     def summary(self, split: str = "test", progress: Progress | None = None) -> dict[str, Any]:
@@ -160,7 +160,8 @@ class Run:
             )
         return domain
 
-    def _session(self) -> Session:
+    def session(self) -> Session:
+        """A session on the run's module and data, to walk, predict or take gradients in."""
         return Session(self.module, self.space, self.data, self.walk)
 
 

@@ -16,7 +16,9 @@ from torch import nn
 import mamdr
 from mamdr.data.domains import Dataset
 from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.engine.gradients import Gradients
 from mamdr.errors import ConfigError
+from mamdr.evaluation.conflict import conflict
 from mamdr.files import discard, sweep
 from mamdr.parameters import LocalStore, Specific
 from mamdr.seeds import derive
@@ -127,6 +129,8 @@ class Trainer:
         run = _heard(walks, listeners)
         told = notes(self.strategy, problem, self.space, self.walk.batch_size)
         about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
+        if state.round == 0:
+            about |= self._conflict(session, state)
         listeners.hear("start", **about, **_describe(info))
         done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
         while state.round < self.options.rounds and not done:
@@ -147,6 +151,7 @@ class Trainer:
                 train_loss=_mean_loss(state),
                 val=metrics.to_json(),
                 best_round=self.stopping.best_round,
+                **self._conflict(session, state),
             )
             self._commit(state, info, done)
         reason = "validation" if done else "rounds"
@@ -154,6 +159,14 @@ class Trainer:
         if self.folder:
             write_info(self.folder, info)
         listeners.hear("stop", round=state.round, best_round=self.stopping.best_round, stopped_by=reason)
+
+    def _conflict(self, session: Session, state: State) -> dict[str, Any]:
+        """What an event tells of the conflict between domains, in the rounds that record it."""
+        every = self.options.conflict_every
+        if not every or state.round % every:
+            return {}
+        gradients = Gradients(session, state.buffers, seed=self.options.seed)
+        return {"conflict": conflict(gradients, state.shared, seed=self.options.seed).summary()}
 
     def _begin(self) -> tuple[State, dict[str, Any]]:
         """A fresh state, or the last checkpoint's."""

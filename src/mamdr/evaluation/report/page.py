@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from importlib.resources import files
 
 from mamdr import __version__
 from mamdr.evaluation.report.calibration import calibration_section
 from mamdr.evaluation.report.comparison import Comparison
+from mamdr.evaluation.report.conflict import conflict_section
 from mamdr.evaluation.report.curves import curves_section
 from mamdr.evaluation.report.domains import domains_section
 from mamdr.evaluation.report.overview import headline, runs_section, summary_section
@@ -44,6 +46,7 @@ def page(comparison: Comparison) -> str:
 {runs_section(comparison)}
 {curves_section(comparison)}
 {domains_section(comparison)}
+{"".join(_conflicts(comparison))}
 {calibration_section(comparison)}
 {_notes(comparison)}
 </main>
@@ -52,6 +55,13 @@ def page(comparison: Comparison) -> str:
 </body>
 </html>
 """
+
+
+def _conflicts(comparison: Comparison) -> Iterator[str]:
+    """A section for each run of which it is known."""
+    for number, run in enumerate(comparison.runs):
+        if run.conflict is not None:
+            yield conflict_section({**run.conflict, "run": run.name}, run.domains, number)
 
 
 def asset(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamdr.evaluation.metrics import Metrics, evaluate
+from mamdr.training.conflict import read_conflict
 from mamdr.training.run import Run
 
 Array = NDArray[Any]
@@ -62,6 +63,7 @@ class RunSummary:
         domains: the D names.
         version: the mamdr that trained the run.
         chosen_by: what chose `best_round`.
+        conflict: what `mamdr conflict` found, when it was run.
     """
 
     name: str
@@ -82,6 +84,7 @@ class RunSummary:
     fingerprint: str = ""
     version: str = ""
     chosen_by: str = "mean validation AUC"
+    conflict: Mapping[str, Any] | None = None
 
     @classmethod
     def from_run(
@@ -117,6 +120,7 @@ class RunSummary:
             fingerprint=run.data.fingerprint,
             version=info["version"],
             chosen_by=_MONITORS.get(info["monitor"], info["monitor"]),
+            conflict=read_conflict(run.folder, run.data.fingerprint) if run.folder else None,
         )
 
     @property
