@@ -19,6 +19,9 @@ COMMANDS = [
     "train",
     "evaluate",
     "report",
+    "conflict",
+    "experiment",
+    "tune",
     "models",
     *(f"data {name}" for name in ("build", "import", "describe", "synthetic")),
 ]
