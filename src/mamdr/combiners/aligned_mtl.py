@@ -61,4 +61,4 @@ class AlignedMTL:
         return balanced
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """There is nothing to learn."""

@@ -72,7 +72,7 @@ class CAGrad:
         return mean + shifted.search()
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """There is nothing to learn."""
 
 
 class _Shifted:

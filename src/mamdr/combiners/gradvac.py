@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mamdr.combiners.cosines import gram_of, split
+from mamdr.combiners.pcgrad import orders
 from mamdr.combiners.protocol import Seen
 from mamdr.config import component
 
@@ -70,8 +70,8 @@ class GradVac:
             target = targets[rows, j].clamp(max=_CLOSEST)
             rest, target_rest = (1 - cosine.square()).sqrt(), (1 - target.square()).sqrt()
             share = length * (target * rest - cosine * target_rest) / target_rest
-            share = torch.where((cosine < target) & (j != rows), share, 0.0)
-            targets[rows, j] += torch.where(j != rows, self.beta * (cosine - targets[rows, j]), 0.0)
+            share = torch.where(cosine < target, share, 0.0)
+            targets[rows, j] += self.beta * (cosine - targets[rows, j])
             turned[rows, j] += share
             squares += 2 * share * found + share.square()
             changed = share.nonzero()[:, 0]
@@ -79,9 +79,4 @@ class GradVac:
         return turned
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
-
-
-def orders(count: int, draw: np.random.Generator) -> Tensor:
-    """For each row an order of all columns, its own among them, [count, count] int64."""
-    return torch.from_numpy(draw.permuted(np.tile(np.arange(count), (count, 1)), axis=1))
+        """Targets are moved as they are met."""

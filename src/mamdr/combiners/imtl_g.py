@@ -65,4 +65,4 @@ class IMTLG:
         return total if total > 1e-6 * absolute else absolute
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """There is nothing to learn."""

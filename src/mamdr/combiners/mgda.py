@@ -44,7 +44,7 @@ class MGDA:
         return nearest_to_zero(gram_of(seen))
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """There is nothing to learn."""
 
 
 def nearest_to_zero(gram: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class NashMTL:
     number changes nothing at all. The step has length √G whatever the gradients are.
 
     Args:
-        max_norm: the step is shortened to this length; None leaves it at √G.
+        max_norm: the step is shortened to this length; 0 leaves it at √G.
         update_every: w is found anew every so many batches, and kept per domain between them (unless a domain comes
             that has no weight yet). Our engine takes every gradient anyway, so this only spares the solver.
 
@@ -45,11 +45,11 @@ class NashMTL:
 
     >>> gram = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
     >>> seen = Seen(torch.arange(2), torch.ones(2), torch.ones(2), gram, 2, None)
-    >>> [round(weight, 6) for weight in NashMTL(max_norm=None).weights(seen).tolist()]
+    >>> [round(weight, 6) for weight in NashMTL(max_norm=0).weights(seen).tolist()]
     [0.5, 1.0]
     """
 
-    max_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 1.0
+    max_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     update_every: Annotated[int, Field(ge=1)] = 1
     needs: ClassVar[Literal["losses", "gram"]] = "gram"
     looks_back: ClassVar[bool] = False
@@ -64,11 +64,10 @@ class NashMTL:
         batches += 1
         weights = kept[domains]
         length = float((weights @ gram @ weights).clamp(min=0.0).sqrt())
-        too_long = self.max_norm is not None and length > self.max_norm
-        return weights * (self.max_norm / length) if self.max_norm is not None and too_long else weights
+        return weights * (self.max_norm / length) if length > self.max_norm > 0 else weights
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """Weights are kept as they are found."""
 
 
 def bargain(gram: Tensor) -> Tensor:

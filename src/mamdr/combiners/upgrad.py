@@ -53,4 +53,4 @@ class UPGrad:
         return weights
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        pass
+        """There is nothing to learn."""

@@ -1,0 +1,108 @@
+"""Gradient methods through the whole engine equal plain loops over whole gradients of a copied module.
+
+As in `test_core_equals_oracle`: float64 to about 1e-12, float32 to 1e-6. Of a solver's methods UPGrad is here, to what the
+solver promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from tests.integration import replay
+from tests.integration.test_combined_equals_oracle import _batches, _close
+from tests.integration.test_core_equals_oracle import EACH_INNER, EXACT, ROUNDS, Bench
+from tests.oracles import combiners as oracle
+from tests.oracles import combiners_core
+from tests.oracles.learning import Params
+from torch import Tensor
+
+from mamdr.combiners import FAMO, IMTLG, AlignedMTL, Combiner, GradVac, UPGrad
+from mamdr.combiners.pcgrad import orders
+from mamdr.engine import inner
+from mamdr.seeds import derive, generator
+from mamdr.strategies import Combined
+from mamdr.testing import parameters_of
+
+Inner = inner.SGD | inner.Adam | inner.Adagrad
+Step = Callable[[list[int], oracle.Rows, np.random.Generator], oracle.Rows]
+
+
+def _expected(bench: Bench, dtype: torch.dtype, step: Step) -> list[Params]:
+    """The parameters after each round of training down `step` of (domains, gradients, draws)."""
+    walker, rounds = combiners_core.Combined(bench.module, bench.make, bench.start), []
+    for r in range(ROUNDS):
+        draw = generator(derive(replay.SEED, "negotiation", r), "combiner", 0)
+
+        def combine(
+            domains: list[int],
+            losses: list[Tensor],
+            gradients: list[Tensor],
+            draw: np.random.Generator = draw,
+        ) -> Tensor:
+            found = step(domains, torch.stack(gradients).double().numpy(), draw)
+            return torch.from_numpy(found).to(gradients[0].dtype)
+
+        rounds.append(walker.run(_batches(bench, r, dtype), combine))
+    return rounds
+
+
+def _equal(bench: Bench, dtype: torch.dtype, combiner: Combiner, step: Step, tolerance: float) -> None:
+    expected = _expected(bench, dtype, step)
+    for state, want in zip(bench.library(Combined(combiner)), expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+    assert all(not torch.allclose(expected[-1][name], bench.start[name], atol=1e-3) for name in bench.start)
+
+
+@EXACT
+@EACH_INNER
+def test_gradvac(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    vaccine = oracle.GradVac(beta=0.2)
+
+    def step(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
+        return vaccine(domains, g, orders(len(domains), draw).tolist())
+
+    _equal(Bench(rule, dtype), dtype, GradVac(beta=0.2), step, tolerance)
+    assert max(vaccine.targets.values()) > 0.05
+
+
+@EXACT
+@EACH_INNER
+def test_famo(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    bench, famo = Bench(rule, dtype), oracle.FAMO(4, lr=0.1, gamma=0.01)
+    walker = oracle.TrainedByFAMO(bench.module, bench.make, bench.start)
+    expected = [walker.train(_batches(bench, r, dtype), famo) for r in range(ROUNDS)]
+    states = bench.library(Combined(FAMO(lr=0.1, gamma=0.01)))
+    for state, want in zip(states, expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+    logits = torch.stack([logit.detach() for logit in famo.logits])
+    torch.testing.assert_close(states[-1].memory["FAMO"]["logits"], logits, rtol=0, atol=100 * tolerance)
+    assert float(logits.abs().max()) > 0.1
+
+
+@EXACT
+@EACH_INNER
+def test_aligned_mtl(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
+    _equal(
+        Bench(rule, dtype),
+        dtype,
+        AlignedMTL(scale="mean"),
+        lambda _, g, __: oracle.aligned(g, "mean"),
+        tolerance,
+    )
+
+
+@EXACT
+def test_imtl_g(dtype: torch.dtype, tolerance: float) -> None:
+    def step(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
+        return oracle.imtl_g(g) @ g if len(domains) > 1 else g[0]
+
+    _equal(Bench(inner.SGD(lr=0.3), dtype), dtype, IMTLG(), step, tolerance)
+
+
+@pytest.mark.parametrize("rule", [inner.SGD(lr=0.3), inner.Adam(lr=0.01)], ids=["sgd", "adam"])
+def test_upgrad(rule: Inner) -> None:
+    bench = Bench(rule, torch.float64)
+    _equal(bench, torch.float64, UPGrad(), lambda _, g, __: oracle.upgrad(g), 1e-6)
