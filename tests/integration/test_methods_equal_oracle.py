@@ -1,7 +1,7 @@
 """Gradient methods through the whole engine equal plain loops over whole gradients of a copied module.
 
-As in `test_core_equals_oracle`: float64 to about 1e-12, float32 to 1e-6. Of a solver's methods UPGrad is here, to what the
-solver promises.
+As in `test_core_equals_oracle`: float64 to about 1e-12, float32 to 1e-6; what comes of
+eigenvectors or of a solver to 1e-6.
 """
 
 from __future__ import annotations
@@ -82,16 +82,11 @@ def test_famo(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
     assert float(logits.abs().max()) > 0.1
 
 
-@EXACT
 @EACH_INNER
-def test_aligned_mtl(rule: Inner, dtype: torch.dtype, tolerance: float) -> None:
-    _equal(
-        Bench(rule, dtype),
-        dtype,
-        AlignedMTL(scale="mean"),
-        lambda _, g, __: oracle.aligned(g, "mean"),
-        tolerance,
-    )
+def test_aligned_mtl(rule: Inner) -> None:
+    """Eigenvectors of a Gram matrix have half the digits of the gradients' singular vectors."""
+    bench = Bench(rule, torch.float64)
+    _equal(bench, torch.float64, AlignedMTL(scale="mean"), lambda _, g, __: oracle.aligned(g, "mean"), 1e-6)
 
 
 @EXACT

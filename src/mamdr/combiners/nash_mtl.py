@@ -37,7 +37,8 @@ class NashMTL:
 
     What holds: gram · w = 1/w (times the square of what max_norm shortens by), hence every loss falls; w > 0.
 
-    Cost: some ten Cholesky factors of [G, G]. On one core ... Memory: [D] weights, kept across rounds.
+    Cost: some ten Cholesky factors of [G, G]. On one core 1 ms for 30 domains in a batch, 7 ms for 300, 0.2 s
+    for 1,000; three times that and more where gradients cancel. Memory: [D] weights, kept across rounds.
     Reference: Navon et al., Multi-Task Learning as a Bargaining Game, arXiv 2202.01017, Claim 3.1 and Algorithm 1; the
     limit on the step's length is the authors' code's (max_norm = 1 there as here).
     Differs from the paper: it approximates w by a sequence of convex programs (section 3.2) that need not end at a

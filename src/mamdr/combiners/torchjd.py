@@ -21,17 +21,17 @@ class TorchJD:
 
         w = torchjd.aggregation.NAMEWeighting(**options)(gram)
 
-    For methods that we do not have (DualProj, FairGrad), and to compare ours with. Those that remember something between
-    steps are not offered, for a checkpoint would not hold it; nor are those that need whole gradients.
+    For methods that we do not have (DualProj, FairGrad), and to compare ours with. Those that remember something
+    between steps are not offered, for a checkpoint would not hold it; nor are those that need whole gradients.
 
     Args:
         aggregator: its name there.
         options: its arguments; CAGrad wants `c`, FairGrad wants `alpha`.
 
     Raises:
-        ConfigError: when first used, if TorchJD or what the aggregator needs is not installed, or the options do not fit.
+        ConfigError: when first used, if TorchJD or what the aggregator needs is not installed, or options do not fit.
 
-    What the aggregator draws comes from our seeds. Lengths are not evened out beforehand, as they are in our own methods.
+    What the aggregator draws comes from our seeds. It gets the Gram matrix as it is: our own methods stand more.
 
     Cost: the aggregator's; for most of them a quadratic program or more a step.
     Reference: https://torchjd.org; Quinton and Rey, arXiv 2406.16232.

@@ -27,7 +27,7 @@ def test_it_is_as_short_for_whole_numbers(each: torch.Tensor) -> None:
 
 
 def test_two_domains_by_hand() -> None:
-    """(2, 0) and (0, 1): w (2, 0) + (1 − w) (0, 1) is shortest at w = 1/5. A long gradient beside a short one: the short."""
+    """(2, 0) and (0, 1): w (2, 0) + (1 − w) (0, 1) is shortest at w = 1/5."""
     found = MGDA().weights(seen(torch.tensor([[2.0, 0.0], [0.0, 1.0]]).double()))
     torch.testing.assert_close(found, torch.tensor([0.2, 0.8], dtype=torch.float64), rtol=0, atol=1e-8)
     found = MGDA().weights(seen(torch.tensor([[3.0, 1.0], [1.0, 0.0]]).double()))

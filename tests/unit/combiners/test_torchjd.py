@@ -50,7 +50,7 @@ def test_an_unknown_aggregator_is_an_error() -> None:
 
 def test_options_that_do_not_fit_are_an_error() -> None:
     pytest.importorskip("torchjd")
-    with pytest.raises(ConfigError, match="options .* of TorchJD's MGDA do not fit"):
+    with pytest.raises(ConfigError, match=r"options .* of TorchJD's MGDA do not fit"):
         TorchJD(aggregator="MGDA", options={"c": 0.5}).weights(seen(gradients(2)))
 
 
