@@ -88,7 +88,7 @@ def _golden(function: Callable[[float], float], end: float) -> tuple[float, floa
 
 
 def imtl_g(g: Rows) -> Rows:
-    """IMTL-G, equation 4: weights 2 to T are g_1 Uᵀ (D Uᵀ)⁻¹, the first is what is left of one."""
+    """IMTL-G, the closed form: weights 2 to T are g_1 Uᵀ (D Uᵀ)⁻¹, the first is what is left of one."""
     units = g / np.linalg.norm(g, axis=1, keepdims=True)
     D, U = g[0] - g[1:], units[0] - units[1:]
     others = g[0] @ U.T @ np.linalg.inv(D @ U.T)

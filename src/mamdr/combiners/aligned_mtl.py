@@ -32,7 +32,7 @@ class AlignedMTL:
     Cost: the eigenvectors of [G, G]. On one core 0.1 ms for 30 domains in a batch, 9 ms for 300, 0.2 s for
     1,000. Memory: [G, G].
     Reference: Senushkin, Patakin, Kuznetsov and Konushin, Independent Component Alignment for Multi-Task Learning, CVPR
-    2023, Algorithm 1 and equations 7 to 9.
+    2023, Algorithm 1.
     Differs from the paper: the mean over domains, where its importances are free and the authors' code adds up; the
     upper bound by gradients of a shared representation (Aligned-MTL-UB) is not offered.
 

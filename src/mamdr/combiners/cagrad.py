@@ -48,7 +48,7 @@ class CAGrad:
     Cost: some ten quadratic programs of size G. On one core 0.02 s for 30 domains in a batch, 0.15 s for 300,
     3 s for 1,000. Memory: [G, G].
     Reference: Liu, Liu, Jin, Stone and Liu, Conflict-Averse Gradient Descent for Multi-task Learning, arXiv 2110.14048,
-    Algorithm 1 and equation 4.
+    Algorithm 1 and the dual before it.
     Differs from the authors' code: it divides d by 1 + c² and solves by SciPy's SLSQP from even weights.
 
     >>> gram = torch.eye(2, dtype=torch.float64)

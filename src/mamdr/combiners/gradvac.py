@@ -38,7 +38,7 @@ class GradVac:
 
     Cost: G² corrections of G values, rows side by side. On one core 3 ms for 30 domains in a batch, 0.07 s
     for 300, 1.6 s for 1,000. Memory: targets [D, D], kept across rounds.
-    Reference: Wang, Tsvetkov, Firat and Cao, Gradient Vaccine, arXiv 2010.05874, equation 5 and Algorithm 1.
+    Reference: Wang, Tsvetkov, Firat and Cao, Gradient Vaccine, arXiv 2010.05874, Algorithm 1.
     Differs from the paper: all parameters together, where the paper offers groups such as layers.
     """
 

@@ -34,8 +34,8 @@ class IMTLG:
 
     Cost: the eigenvectors of [G, G]. On one core 0.3 ms for 30 domains in a batch, 9 ms for 300, 0.2 s for
     1,000. Memory: [G, G].
-    Reference: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, section 3.1 and equation 4 (there by
-    differences D and U, without a Gram matrix; the pseudo-inverse is as in arXiv 2406.16232, appendix).
+    Reference: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, section 3.1 (there by differences
+    D and U of gradients and unit gradients, without a Gram matrix; the pseudo-inverse is as in TorchJD).
     Differs from the paper: the sign and the singular cases above; its second half, IMTL-L, which learns scales
     of the losses, is not offered.
 

@@ -30,8 +30,8 @@ class UPGrad:
 
     What holds: w >= 1/G; gram · w >= 0 up to the tolerance; the step is zero only where no direction helps everyone.
 
-    Cost: G programs of size G. On one core 5 ms for 30 domains in a batch, 0.04 s for 300 and 1.3 s for 1,000 (0.6 s and
-    9 s where the gradients span half as many dimensions). Memory: some [G, G]; G³ numbers up to 64 domains.
+    Cost: G programs of size G. On one core 5 ms for 30 domains in a batch, 0.04 s for 300 and 1.3 s for 1,000 (0.6 s
+    and 9 s where the gradients span half as many dimensions). Memory: some [G, G]; G³ numbers up to 64 domains.
     Reference: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, arXiv 2406.16232, section 3.1 and
     Proposition 1 (the program); TorchJD solves the same by quadprog with 1e-4 on the diagonal.
     Differs from the paper: nothing but the solver.
