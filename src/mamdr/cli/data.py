@@ -16,7 +16,7 @@ from mamdr.cli.features import features_table
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
 from mamdr.data.build import LONGEST, Lengths, Ratio, build
-from mamdr.data.catalog import source
+from mamdr.data.catalog import SOURCES, build_source, fetch
 from mamdr.data.describe import describe
 from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
@@ -56,14 +56,30 @@ Users = Annotated[
 
 @data_app.command("build")
 def build_command(
-    benchmark: Annotated[str, typer.Argument(help="The source's name: amazon.")],
+    benchmark: Annotated[str, typer.Argument(help=f"The source's name: {', '.join(SOURCES)}.")],
     raw: Annotated[Path, typer.Option("--raw", help="The folder of raw files.")],
     out: Out,
     categories: Annotated[
         list[str] | None,
         typer.Option(
-            "--categories", metavar="A,B,...", help="Which, in this order. Default: all, alphabetically."
+            "--categories",
+            metavar="A,B,...",
+            help="Of amazon: which, in this order. Default: all, alphabetically.",
         ),
+    ] = None,
+    fetching: Annotated[
+        bool, typer.Option("--download", help="Fetch what the raw folder lacks; what broke off goes on.")
+    ] = False,
+    procedure: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="paper | authors",
+            help="Duplicates and split as the paper says, or as the authors' code makes them.",
+        ),
+    ] = "paper",
+    name: Annotated[
+        str | None, typer.Option("--name", help="The data's name. Default: the source's.")
     ] = None,
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
@@ -72,24 +88,31 @@ def build_command(
 ) -> None:
     """Make a data folder from a known source's raw files.
 
+    amazon-6, amazon-13, taobao-10, -20 and -30 are the paper's benchmarks; authors is what the authors' code
+    prepared.
+
     Example:
 
     mamdr data build amazon --raw reviews --categories Gift_Cards,Software --out amazon
     """
     storage.refuse_existing(out, overwrite=overwrite)
-    ratio = _ratio(ctr_ratio or ())
-    reader = source(benchmark)
-    chosen = [name for text in categories or () for name in text.split(",") if name]
+    ratio = _ratio(ctr_ratio) if ctr_ratio else None
+    chosen = [name for text in categories or () for name in text.split(",") if name] or None
+    if procedure not in ("paper", "authors"):
+        raise ConfigError(f"--as {procedure}", "paper or authors", "Choose one of them")
     with progress_bar() as progress:
-        rows = sample_users(reader(raw, chosen or None, progress), users, seed)
-        dataset = build(
-            rows,
-            name=benchmark,
+        if fetching:
+            fetch(benchmark, raw, chosen, progress)
+        dataset = build_source(
+            benchmark,
+            raw,
+            chosen,
             seed=seed,
             ctr_ratio=ratio,
-            domains=chosen or None,
+            users=users,
+            authors=procedure == "authors",
+            called=name,
             progress=progress,
-            options={"source": benchmark} | _sampled(users),
         )
         dataset.save(out, overwrite=overwrite)
     _show(dataset, out)

@@ -36,6 +36,7 @@ def build(
     shared: Mapping[str, str] | None = None,
     vectors: Mapping[str, Vectors] | None = None,
     normalise: bool = True,
+    authors: bool = False,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -53,6 +54,8 @@ def build(
         vectors: column -> vectors made elsewhere for its values, kept with the data (see `Schema.vectors`).
         normalise: bring numbers to mean 0 and deviation 1 in train (see `Schema.scales`): raw ones, such as prices,
             would drown embeddings that start near zero.
+        authors: by the authors' procedure, not the paper's: a pair that comes twice with other ratings (a column
+            `rating`, if there) is two positives, and negatives are split within each user.
         options: what else the manifest should say of the source.
         progress: called with a text, what is done and what there is in all.
 
@@ -66,7 +69,7 @@ def build(
     >>> data.facts["duplicates"], [len(data.split(part)) for part in ("train", "val", "test")]
     ([1], [2, 0, 2])
     """
-    kept, lengths = _cut(distinct(table), max_length)
+    kept, lengths = _cut(distinct(table, ("rating",) if authors else ()), max_length)
     names = list(domains or domain_names(kept))
     by_group = groups(kept, shared or {})
     given = _by_group(vectors or {}, by_group)
@@ -80,7 +83,10 @@ def build(
         wanted = negatives.ratios(names, ctr_ratio)
         facts["ctr_ratio"] = wanted
         rows = _with_negatives(rows, values, names, wanted, seed, progress)
-    parts = split.assign(rows["domain"], rows["label"], names, seed)
+    if authors:
+        parts = split.assign_as_authors(rows["domain"], rows["label"], rows["user_id"], names, seed)
+    else:
+        parts = split.assign(rows["domain"], rows["label"], names, seed)
     vocabularies, rows = fitted(rows, values, by_group, parts == split.TRAIN, given)
     scales = standardised(rows, numbers(kept) if normalise else (), parts == split.TRAIN)
     return Dataset.from_arrays(
@@ -100,6 +106,7 @@ def build(
         options={
             "negatives": "drawn" if "ctr_ratio" in facts else "given",
             "totals": totals,
+            **({"procedure": "authors"} if authors else {}),
             **(options or {}),
         },
         facts=facts,

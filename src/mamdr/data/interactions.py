@@ -126,14 +126,18 @@ def _common(name: str, tables: Sequence[pl.DataFrame], sources: Sequence[str]) -
     return pl.List(pl.String()) if lists else pl.String()
 
 
-def distinct(table: pl.DataFrame) -> pl.DataFrame:
+def distinct(table: pl.DataFrame, also: Sequence[str] = ()) -> pl.DataFrame:
     """Drop duplicates and keep first rows, in order.
 
     Without labels a (user, item) pair counts once in a domain, as a positive is a fact and not a count; with
     labels only rows that agree in every column are dropped. Differs from the authors' code, which drops a
     pair only when the rating agrees too.
+
+    Args:
+        also: columns, of those there are, in which two rows must agree as well.
     """
-    subset = None if "label" in table.columns else list(_KEYS)
+    more = [name for name in also if name in table.columns]
+    subset = None if "label" in table.columns else [*_KEYS, *more]
     return table.unique(subset=subset, keep="first", maintain_order=True)
 
 

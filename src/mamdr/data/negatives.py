@@ -60,7 +60,8 @@ def draw(users: Codes, items: Codes, ratio: float, seed: int, domain: str) -> tu
     """The negatives of one domain.
 
     Args:
-        users, items: int64 [P], the distinct positive pairs of the domain, in any order.
+        users, items: int64 [P], the positive pairs of the domain, in any order; a pair that comes twice asks for
+            negatives twice.
         ratio: positives per negative, > 0.
 
     Returns: users and items of the negatives, ordered by user and then as drawn.
@@ -73,9 +74,9 @@ def draw(users: Codes, items: Codes, ratio: float, seed: int, domain: str) -> tu
     source = generator(seed, "negatives", domain)
     names, user = np.unique(users, return_inverse=True)
     choices, item = np.unique(items, return_inverse=True)
-    positives = np.sort(user * len(choices) + item)
+    positives = np.unique(user * len(choices) + item)
     owned = np.bincount(user, minlength=len(names))
-    free = len(choices) - owned
+    free = len(choices) - np.bincount(positives // len(choices), minlength=len(names))
     wanted = np.minimum((owned / ratio).astype(np.int64), free)
     dense = wanted * 2 > free
     parts = [

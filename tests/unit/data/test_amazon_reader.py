@@ -42,10 +42,10 @@ def test_gz_and_plain_files_are_read_and_named_by_category(tmp_path: Path) -> No
     _write(tmp_path, "hello", "README.txt")
     table = amazon.read(tmp_path)
     assert table.rows() == [
-        ("A1", "B1", "Gift_Cards", 10),
-        ("A1", "B2", "Gift_Cards", 10),
-        ("A3", "B1", "Prime_Pantry", 10),
-        ("A2", "B1", "Software", 10),
+        ("A1", "B1", "Gift_Cards", 10, 5.0),
+        ("A1", "B2", "Gift_Cards", 10, 1.0),
+        ("A3", "B1", "Prime_Pantry", 10, 5.0),
+        ("A2", "B1", "Software", 10, 5.0),
     ]
     assert amazon.read(tmp_path, ["Software", "Gift_Cards"])["domain"].to_list() == ["Software"] + 2 * [
         "Gift_Cards"
@@ -141,4 +141,18 @@ def test_a_category_in_two_files_is_refused(tmp_path: Path) -> None:
     _write(tmp_path, _lines(_review()))
     _write(tmp_path, _lines(_review()), "Gift_Cards.json")
     with pytest.raises(DataError, match="category Gift_Cards lies in two files"):
+        amazon.read(tmp_path)
+
+
+def test_the_shapes_of_2014_and_2023(tmp_path: Path) -> None:
+    _write(tmp_path, _lines(_review()), "reviews_Toys_and_Games_5.json.gz")
+    new = {"user_id": "A2", "parent_asin": "P1", "asin": "B9", "rating": 4.0, "timestamp": 1588687728923}
+    _write(tmp_path, _lines(new, new | {"parent_asin": "P2"}), "Video_Games.jsonl.gz")
+    assert amazon.read(tmp_path).rows() == [
+        ("A1", "B1", "Toys_and_Games", 10, 5.0),
+        ("A2", "P1", "Video_Games", 1588687728, 4.0),
+        ("A2", "P2", "Video_Games", 1588687728, 4.0),
+    ]
+    _write(tmp_path, _lines(new, _review()), "Video_Games.jsonl.gz")
+    with pytest.raises(DataError, match="line 2 has no field 'user_id'"):
         amazon.read(tmp_path)

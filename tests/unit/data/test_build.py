@@ -167,6 +167,6 @@ def test_ratios_follow_the_order_of_the_domains() -> None:
 
 
 def test_sources_are_looked_up_in_one_table() -> None:
-    assert callable(source("amazon"))
+    assert callable(source("amazon").read)
     with pytest.raises(ConfigError, match="unknown source 'amazn'"):
         source("amazn")

@@ -1,8 +1,12 @@
-"""Amazon's review files of 2018: one JSON object a line, one file a category.
+"""Amazon's review files: one JSON object a line, one file a category, in the shapes of 2014, 2018 and 2023.
 
-A category is a domain, named by its file up to `_5.json`. Every review is a positive, whatever its stars: the
-paper predicts that a user meets an item, not what they think of it (section V-A).
-Source of the files: Ni, Li and McAuley, "Justifying recommendations using distantly-labeled reviews", 2019.
+    2014         reviewerID, asin, overall, unixReviewTime      reviews_Toys_and_Games_5.json.gz
+    2018         the same                                       Toys_and_Games_5.json.gz
+    2023         user_id, parent_asin, rating, timestamp (ms)   Toys_and_Games.jsonl.gz
+
+A category is a domain, named by its file without what is before and after it. Every review is a positive, whatever its
+stars: the paper predicts that a user meets an item, not what they think of it (section V-A).
+Sources of the files: McAuley et al. 2015; Ni, Li and McAuley 2019; Hou et al. 2024 ("Bridging Language and Items").
 """
 
 from __future__ import annotations
@@ -12,22 +16,37 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import polars as pl
 
 from mamdr.config import lookup
+from mamdr.data.download import Remote
 from mamdr.errors import DataError
 
-_FIELDS: dict[str, Any] = {
-    "reviewerID": pl.String,
-    "asin": pl.String,
-    "overall": pl.Float64,
-    "unixReviewTime": pl.Int64,
-}
-_NAMES = {"reviewerID": "user_id", "asin": "item_id", "unixReviewTime": "timestamp"}
-_ENDS = ("_5.json.gz", "_5.json", ".json.gz", ".json")
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a file's objects have: field -> type, field -> canonical name, and how many time units a second has."""
+
+    fields: dict[str, Any]
+    names: dict[str, str]
+    units: int = 1
+
+
+_2018 = _Shape(
+    {"reviewerID": pl.String, "asin": pl.String, "overall": pl.Float64, "unixReviewTime": pl.Int64},
+    {"reviewerID": "user_id", "asin": "item_id", "overall": "rating", "unixReviewTime": "timestamp"},
+)
+_2023 = _Shape(
+    {"user_id": pl.String, "parent_asin": pl.String, "rating": pl.Float64, "timestamp": pl.Int64},
+    {"user_id": "user_id", "parent_asin": "item_id", "rating": "rating", "timestamp": "timestamp"},
+    units=1000,
+)
+_ENDS = ("_5.json.gz", "_5.json", ".jsonl.gz", ".jsonl", ".json.gz", ".json")
+_ADDRESS = "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_v2/categoryFilesSmall/"
 _BLOCK = 1 << 25  # bytes parsed at once: memory stays bounded for files of any size
 
 
@@ -40,7 +59,7 @@ def find(raw: Path) -> dict[str, Path]:
         end = next((end for end in _ENDS if path.name.endswith(end)), None)
         if end is None or not path.is_file() or path.name.startswith((".", "meta_")):
             continue
-        category = path.name.removesuffix(end)
+        category = path.name.removesuffix(end).removeprefix("reviews_")
         if category in found:
             raise DataError(
                 f"category {category} lies in two files, {found[category].name} and {path.name}",
@@ -54,7 +73,7 @@ def find(raw: Path) -> dict[str, Path]:
             "files such as Gift_Cards_5.json.gz",
             "Put them there, or change --raw",
         )
-    return found
+    return dict(sorted(found.items()))
 
 
 def choose(found: dict[str, Path], categories: Sequence[str] | None) -> dict[str, Path]:
@@ -62,12 +81,17 @@ def choose(found: dict[str, Path], categories: Sequence[str] | None) -> dict[str
     return {category: lookup(found, category, "category") for category in categories or found}
 
 
+def remote(categories: Sequence[str]) -> list[Remote]:
+    """Where the 5-core review files of 2018 are."""
+    return [Remote(f"{category}_5.json.gz", f"{_ADDRESS}{category}_5.json.gz") for category in categories]
+
+
 def read(
     raw: str | Path,
     categories: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> pl.DataFrame:
-    """The canonical table (positives, no label column) of a folder of review files.
+    """The canonical table (positives, no label column) of a folder of review files, with a column `rating`.
 
     Args:
         categories: which, in the order wanted; all in alphabetical order by default.
@@ -82,15 +106,27 @@ def read(
         if progress:
             progress(f"reading {path.name}", number, len(files))
         tables.append(read_file(path).with_columns(pl.lit(category).alias("domain")))
-    return pl.concat(tables).select("user_id", "item_id", "domain", "timestamp")
+    return pl.concat(tables).select("user_id", "item_id", "domain", "timestamp", "rating")
 
 
 def read_file(path: Path) -> pl.DataFrame:
-    """user_id, item_id and timestamp of one review file."""
-    blocks = [_parse(block, path, line).select(list(_NAMES)).rename(_NAMES) for block, line in _blocks(path)]
-    if not blocks or not sum(map(len, blocks)):
+    """user_id, item_id, rating and timestamp of one review file."""
+    shape, tables = None, []
+    for block, line in _blocks(path):
+        shape = shape or _shape(block)
+        tables.append(_parse(block, path, line, shape).rename(shape.names))
+    if shape is None or not sum(map(len, tables)):
         raise DataError(f"{path.name} is empty", "one JSON review a line", "Fetch the file again")
-    return pl.concat(blocks)
+    return pl.concat(tables).with_columns(pl.col("timestamp") // shape.units)
+
+
+def _shape(block: bytes) -> _Shape:
+    """The shape of a file by its first line; that of 2018 where it cannot be told."""
+    try:
+        first = json.loads(block.split(b"\n", 1)[0])
+    except ValueError:
+        return _2018
+    return _2023 if isinstance(first, dict) and "parent_asin" in first else _2018
 
 
 def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
@@ -120,23 +156,25 @@ def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
         yield block, line
 
 
-def _parse(block: bytes, path: Path, line: int) -> pl.DataFrame:
+def _parse(block: bytes, path: Path, line: int, shape: _Shape) -> pl.DataFrame:
     """A block of lines at once; line by line when that fails, to name the line that is wrong."""
     try:
-        frame = pl.read_ndjson(io.BytesIO(block), schema=_FIELDS)
+        frame = pl.read_ndjson(io.BytesIO(block), schema=shape.fields)
     except pl.exceptions.PolarsError:
-        frame = pl.DataFrame(schema=_FIELDS)
+        frame = pl.DataFrame(schema=shape.fields)
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    filled = frame.drop_nulls().filter(pl.col("reviewerID") != "", pl.col("asin") != "")
+    texts = [name for name, dtype in shape.fields.items() if dtype == pl.String]
+    filled = frame.drop_nulls().filter(pl.all_horizontal(pl.col(name) != "" for name in texts))
     if len(filled) == lines:
         return filled
-    texts = enumerate(block.splitlines(), line)
-    rows = [_review(text, path, number) for number, text in texts if text.strip()]
-    return pl.DataFrame(rows, schema=_FIELDS, orient="row")
+    numbered = enumerate(block.splitlines(), line)
+    rows = [_review(text, path, number, shape) for number, text in numbered if text.strip()]
+    return pl.DataFrame(rows, schema=shape.fields, orient="row")
 
 
-def _review(text: bytes, path: Path, line: int) -> list[Any]:
-    expected = "one JSON object a line with reviewerID, asin, overall and unixReviewTime"
+def _review(text: bytes, path: Path, line: int, shape: _Shape) -> list[Any]:
+    *some, last = shape.fields
+    expected = f"one JSON object a line with {', '.join(some)} and {last}"
     action = "Fetch the file again, or drop the line"
     try:
         review = json.loads(text)
@@ -144,10 +182,10 @@ def _review(text: bytes, path: Path, line: int) -> list[Any]:
         raise DataError(f"{path.name} line {line} is not JSON ({error})", expected, action) from error
     if not isinstance(review, dict):
         raise DataError(f"{path.name} line {line} is no JSON object", expected, action)
-    for field, dtype in _FIELDS.items():
+    for field, dtype in shape.fields.items():
         value = review.get(field)
         kinds = {pl.String: (str,), pl.Int64: (int,), pl.Float64: (int, float)}[dtype]
         if type(value) not in kinds or value == "":
             found = f"has no field {field!r}" if value is None else f"has {field!r} {value!r}"
             raise DataError(f"{path.name} line {line} {found}", expected, action)
-    return [review[field] for field in _FIELDS]
+    return [review[field] for field in shape.fields]
