@@ -11,6 +11,8 @@ from mamdr.combiners import PCGrad, WeightedLoss
 from mamdr.parameters import outer
 from mamdr.strategies import (
     MAMDR,
+    MAML,
+    MLDG,
     Alternate,
     Combined,
     DomainNegotiation,
@@ -34,6 +36,8 @@ STRATEGIES: dict[str, Strategy] = {
     "mamdr as the authors": MAMDR.authors(num_helpers=1),
     "mamdr, fine-tuned": Finetune(MAMDR(num_helpers=1)),
     "joint": Joint(),
+    "maml": MAML(steps=2, inner_state="kept"),
+    "mldg": MLDG(),
     "pcgrad": Combined(PCGrad()),
     "reptile": Reptile(),
     "separate": Separate(),
