@@ -37,6 +37,8 @@ class DomainRegularization:
             Negotiation draws (as the authors' code does); rows outside a walk rest, whatever is remembered of them.
         helper_steps: at most so many mini-batches on a helper; None is a whole pass.
         own_steps: at most so many mini-batches on the domain itself.
+        shuffle: with "kept" go through domains in Domain Negotiation's order, drawn anew each round; otherwise in that
+            of the data. With "fresh" the order makes no difference.
         rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
         start: "zero", so that an unseen domain is served by shared alone; or "random", as in the authors' code: an
             independent draw per domain (here the module's first values in random order within each parameter).
@@ -56,6 +58,7 @@ class DomainRegularization:
     inner_state: InnerState = "fresh"
     helper_steps: Steps = None
     own_steps: Steps = None
+    shuffle: bool = True
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
     finetunes: ClassVar[bool] = False
@@ -92,7 +95,8 @@ class DomainRegularization:
         """Pairs (domain, helper) whose walks do not depend on each other, and which helper in turn they are."""
         if self.inner_state == "kept":  # each walk needs the moments of the last one
             domains = list(helpers)
-            generator(state.seed, "order", state.round).shuffle(domains)
+            if self.shuffle:
+                generator(state.seed, "order", state.round).shuffle(domains)
             yield from ((turn, [(domain, h)]) for domain in domains for turn, h in enumerate(helpers[domain]))
             return
         for turn in range(max(map(len, helpers.values()), default=0)):

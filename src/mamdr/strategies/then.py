@@ -71,6 +71,7 @@ class MAMDR:
     steps: Steps = None
     helper_steps: Steps = None
     own_steps: Steps = None
+    shuffle: bool = True
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
     finetunes: ClassVar[bool] = False
@@ -86,7 +87,11 @@ class MAMDR:
         """The pair that this is."""
         return Then(
             DomainNegotiation(
-                outer_lr=self.outer_lr, outer=self.outer, inner_state=self.inner_state, steps=self.steps
+                outer_lr=self.outer_lr,
+                outer=self.outer,
+                inner_state=self.inner_state,
+                steps=self.steps,
+                shuffle=self.shuffle,
             ),
             DomainRegularization(
                 num_helpers=self.num_helpers,
@@ -96,6 +101,7 @@ class MAMDR:
                 inner_state=self.inner_state,
                 helper_steps=self.helper_steps,
                 own_steps=self.own_steps,
+                shuffle=self.shuffle,
                 rows=self.rows,
                 start=self.start,
             ),

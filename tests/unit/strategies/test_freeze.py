@@ -16,6 +16,8 @@ from mamdr.errors import ConfigError
 from mamdr.parameters import LocalStore, Specific, outer
 from mamdr.strategies import (
     MAMDR,
+    MAML,
+    MLDG,
     Alternate,
     Combined,
     DomainNegotiation,
@@ -43,6 +45,8 @@ KINDS: dict[str, Strategy] = {
     "reptile": Reptile(),
     "separate": Separate(),
     "pcgrad": Combined(PCGrad()),
+    "maml": MAML(order=2),
+    "mldg": MLDG(),
     "finetune": Finetune(after=DomainNegotiation()),
 }
 EACH = pytest.mark.parametrize("kind", KINDS)

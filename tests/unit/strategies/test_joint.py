@@ -8,11 +8,15 @@ from mamdr.testing.lab import at_work, problem_of
 
 
 class TestJoint(StrategyConformance):
+    order_free = True
+
     def strategy(self) -> Joint:
         return Joint()
 
 
 class TestJointFresh(StrategyConformance):
+    order_free = True
+
     def strategy(self) -> Joint:
         return Joint(inner_state="fresh", steps=3)
 

@@ -20,6 +20,8 @@ DATA = tiny_market()
 
 
 class TestReptile(StrategyConformance):
+    order_free = True
+
     def strategy(self) -> Strategy:
         return Reptile(outer_lr=0.5)
 

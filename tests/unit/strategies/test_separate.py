@@ -17,11 +17,15 @@ DATA = tiny_market()
 
 
 class TestSeparate(StrategyConformance):
+    order_free = True
+
     def strategy(self) -> Separate:
         return Separate()
 
 
 class TestSeparateFresh(StrategyConformance):
+    order_free = True
+
     def strategy(self) -> Separate:
         return Separate(inner_state="fresh", steps=2)
 
