@@ -1,14 +1,17 @@
 """Models: any `nn.Module` with `forward(batch) -> logits [B]`; these are ours."""
 
+from mamdr.models.adasparse import AdaSparse, AdaSparseConfig
 from mamdr.models.autoint import AutoInt, AutoIntConfig
 from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
 from mamdr.models.features import Features, FeaturesConfig, apart
 from mamdr.models.hinet import HiNet, HiNetConfig
+from mamdr.models.m2m import M2M, M2MConfig
 from mamdr.models.mlora import MLoRA, MLoRAConfig
 from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.models.mmoe import MMOE, MMOEConfig
 from mamdr.models.neurfm import NeurFM, NeurFMConfig
+from mamdr.models.pepnet import PEPNet, PEPNetConfig
 from mamdr.models.ple import PLE, PLEConfig
 from mamdr.models.registry import MODELS, build, configure
 from mamdr.models.sar_net import SARNet, SARNetConfig
@@ -18,12 +21,15 @@ from mamdr.models.wdl import WDL, WDLConfig
 
 __all__ = [
     "CGC",
+    "M2M",
     "MLP",
     "MMOE",
     "MODELS",
     "PLE",
     "STAR",
     "WDL",
+    "AdaSparse",
+    "AdaSparseConfig",
     "AutoInt",
     "AutoIntConfig",
     "CGCConfig",
@@ -33,12 +39,15 @@ __all__ = [
     "FeaturesConfig",
     "HiNet",
     "HiNetConfig",
+    "M2MConfig",
     "MLPConfig",
     "MLoRA",
     "MLoRAConfig",
     "MMOEConfig",
     "NeurFM",
     "NeurFMConfig",
+    "PEPNet",
+    "PEPNetConfig",
     "PLEConfig",
     "SARNet",
     "SARNetConfig",

@@ -12,15 +12,18 @@ from torch import nn
 from mamdr.config import lookup, parse
 from mamdr.data.domains import Schema
 from mamdr.errors import ConfigError
+from mamdr.models.adasparse import AdaSparse, AdaSparseConfig
 from mamdr.models.autoint import AutoInt, AutoIntConfig
 from mamdr.models.cgc import CGC, CGCConfig
 from mamdr.models.deepfm import DeepFM, DeepFMConfig
 from mamdr.models.features import apart, choose
 from mamdr.models.hinet import HiNet, HiNetConfig
+from mamdr.models.m2m import M2M, M2MConfig
 from mamdr.models.mlora import MLoRA, MLoRAConfig
 from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.models.mmoe import MMOE, MMOEConfig
 from mamdr.models.neurfm import NeurFM, NeurFMConfig
+from mamdr.models.pepnet import PEPNet, PEPNetConfig
 from mamdr.models.ple import PLE, PLEConfig
 from mamdr.models.sar_net import SARNet, SARNetConfig
 from mamdr.models.shared_bottom import SharedBottom, SharedBottomConfig
@@ -50,6 +53,9 @@ MODELS: dict[str, tuple[Callable[..., Any], Callable[..., nn.Module]]] = {
     "cgc": (CGCConfig, CGC),
     "ple": (PLEConfig, PLE),
     "star": (STARConfig, STAR),
+    "pepnet": (PEPNetConfig, PEPNet),
+    "m2m": (M2MConfig, M2M),
+    "adasparse": (AdaSparseConfig, AdaSparse),
     "sar_net": (SARNetConfig, SARNet),
     "hinet": (HiNetConfig, HiNet),
     "mlora": (MLoRAConfig, _mlora),
