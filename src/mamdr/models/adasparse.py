@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.errors import ConfigError
-from mamdr.models.beside import apart, beside
+from mamdr.models.asides import aside, beside, embeddings
 from mamdr.models.inputs import Inputs
 from mamdr.models.layers import ReLUDropout, dense
 from mamdr.models.settings import Rate, Width, Widths
@@ -74,7 +74,7 @@ class Pruner(nn.Module):
         domain: width of a domain's embedding.
         beta, threshold: β and ε.
 
-    Shapes: h [B, width], the domain's embedding as `apart` gives it, and α to h' [B, width] and the share of pruned
+    Shapes: h [B, width], the domain's embedding as `aside` gives it, and α to h' [B, width] and the share of pruned
         units of the batch. The share's gradient is that of 1 − mean sigmoid (straight through the threshold).
     Reference: AdaSparse (see `AdaSparse`), domain-aware pruner, Fusion.
     """
@@ -82,12 +82,11 @@ class Pruner(nn.Module):
     def __init__(self, width: int, domain: int, beta: float, threshold: float) -> None:
         super().__init__()
         self.beta, self.threshold = beta, threshold
-        self.weigh = nn.Linear(width + domain, width)
+        self.weigh = dense(width + domain, width)
         nn.init.zeros_(self.weigh.weight)
-        nn.init.zeros_(self.weigh.bias)
 
     def forward(self, rows: Tensor, domain: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        opened = torch.sigmoid(alpha * beside(self.weigh, rows, domain))
+        opened = torch.sigmoid(alpha * self.weigh(*beside(rows, domain)))
         factors = self.beta * opened
         kept = (factors > self.threshold).to(factors.dtype)
         pruned = 1 - (kept + opened - opened.detach()).mean()
@@ -97,7 +96,7 @@ class Pruner(nn.Module):
 class AdaSparse(nn.Module):
     r"""A multi-layer perceptron of which each row uses the units that its domain keeps.
 
-        h_l = prune_l(relu(W_l h_{l-1} + b_l), v_d),    h_0 = x        for a row x of domain d
+        h_l = prune_l(relu(W_l h_{l-1} + b_l), v_d),    h_0 = [x | v_d]        for a row x of domain d
         logit = u · h_L + b
 
     The training loss has a penalty besides, which holds the share r_l of pruned units of layer l in [low, high]:
@@ -134,9 +133,10 @@ class AdaSparse(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.inputs = Inputs(schema, config.embedding, frozen=frozen)
-        sizes = [self.inputs.width, *config.hidden]
-        self.layers = nn.ModuleList(itertools.starmap(dense, itertools.pairwise(sizes)))
+        self.inputs = Inputs(schema, config.embedding, domain_embedding=False, frozen=frozen)
+        self.domains = embeddings(len(schema.domains), config.embedding)
+        self.first = dense(self.inputs.width + config.embedding, config.hidden[0])
+        self.layers = nn.ModuleList(itertools.starmap(dense, itertools.pairwise(config.hidden)))
         self.pruners = nn.ModuleList(
             Pruner(size, config.embedding, config.beta, config.threshold) for size in config.hidden
         )
@@ -146,14 +146,13 @@ class AdaSparse(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
-        hidden, domain = apart(self.inputs, batch, self.inputs.width - self.config.embedding)
-        alpha, shares = self._now(self.config.alpha), []
-        for number, (layer, pruner) in enumerate(zip(self.layers, self.pruners, strict=True)):
-            assert isinstance(layer, nn.Linear)
-            before = layer(hidden) if number else beside(layer, hidden, domain)
+        alpha, domain = self._now(self.config.alpha), aside(self.domains, batch["domain"])
+        before, shares = self.first(*beside(self.inputs(batch), domain)), []
+        for pruner, layer in zip(self.pruners, [*self.layers, self.out], strict=True):
             hidden, share = pruner(self.after(before), domain, alpha)
             shares.append(share)
-        logits: Tensor = self.out(hidden).squeeze(1)
+            before = layer(hidden)
+        logits: Tensor = before.squeeze(1)
         if not self.training:
             return logits
         penalty = self.penalty(torch.stack(shares))

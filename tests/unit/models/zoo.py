@@ -44,6 +44,17 @@ SMALL: dict[str, dict[str, Any]] = {
         "dropout": 0.1,
     },
     "mlora": {"base": {"name": "mlp", "embedding": 4, "hidden": [6, 4], "dropout": 0.1}, "rank": 2},
+    "pepnet": {"embedding": 4, "hidden": [8, 7], "gate": 5, "dropout": 0.1},
+    "m2m": {
+        "embedding": 4,
+        "experts": [6, 5],
+        "count": 3,
+        "knowledge": 3,
+        "unit": 2,
+        "tower": 2,
+        "dropout": 0.1,
+    },
+    "adasparse": {"embedding": 4, "hidden": [6, 5], "alpha": [1, 3], "dropout": 0.1},
     "star": {"embedding": 4, "hidden": [6, 5], "auxiliary": [4], "dropout": 0.1},
 }
 
@@ -136,10 +147,10 @@ def experts_of(part: Any, domain: int | None = None) -> list[list[Layer]]:
 
 
 def input_of(inputs: Any, batch: Batch, row: int) -> list[float]:
-    """What an `Inputs` makes of a row: embeddings, numbers, the domain's embedding."""
+    """What an `Inputs` makes of a row: embeddings, numbers, the domain's embedding where it has one."""
     tables = list(inputs.tables)
     flat: list[float] = []
     for name, table in zip(SCHEMA.ids, tables, strict=False):
         flat += listed(table.weight[int(batch[name][row])])
     flat += [batch[name][row].item() for name in inputs.numeric]
-    return flat + listed(tables[-1].weight[int(batch["domain"][row])])
+    return flat + (listed(tables[-1].weight[int(batch["domain"][row])]) if inputs.by_domain else [])
