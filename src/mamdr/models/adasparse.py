@@ -107,8 +107,8 @@ class AdaSparse(nn.Module):
     A module has no say in the loss, so R enters through its gradient: a backward pass adds that of R to that of
     whatever loss the logits went into. The loss that is reported is without R.
 
-    Buffers: `batches` counts training batches; α and λ̂ go with it from their first values to their last. As all buffers
-        it is moved by walks for the shared parameters, and stands still in training that has none (`dr`, `separate`).
+    Buffers: `batches` counts training batches; α and λ̂ go with it from their first values to their last. Where walks
+        for single domains set the buffers (see docs/architecture.md), it goes on with the longest of them alone.
 
     Args:
         schema: the data's columns.

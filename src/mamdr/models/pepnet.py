@@ -141,10 +141,6 @@ def _places(schema: Schema, inputs: Inputs, prior: tuple[str, ...]) -> list[tupl
                 f"one of the columns {', '.join(schema.ids)}",
                 "Correct the name",
             )
-    widths: list[int] = []
-    for _, table in zip(schema.ids, inputs.tables, strict=False):
-        assert isinstance(table, nn.Embedding)
-        widths.append(table.embedding_dim)
-    ends = list(itertools.accumulate(widths, initial=0))
+    ends = list(itertools.accumulate(inputs.widths, initial=0))
     places = dict(zip(schema.ids, itertools.pairwise(ends), strict=True))
     return [places[name] for name in prior or schema.ids]

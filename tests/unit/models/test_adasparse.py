@@ -21,21 +21,16 @@ from tests.unit.models.zoo import (
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from mamdr.data.domains import Batch, Schema
+from mamdr.data.domains import Batch
 from mamdr.errors import ConfigError
 from mamdr.models import AdaSparse, build
 from mamdr.models.adasparse import Pruner
-from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Strategy
-from mamdr.testing import ModelConformance, tiny_market
+from mamdr.strategies import MAMDR, Alternate, Separate, Strategy
+from mamdr.testing import tiny_market
 from mamdr.testing.lab import train
 
 STILL = without_dropout(SMALL["adasparse"])
 CALM = STILL | {"alpha": [2.0, 2.0], "penalty": [0.0, 0.0]}
-
-
-class TestAdaSparse(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("adasparse", schema, SMALL["adasparse"])
 
 
 def _adasparse(settings: dict[str, Any] = STILL) -> AdaSparse:
@@ -203,10 +198,10 @@ def test_a_penalty_alone_prunes_as_many_units_as_it_wants() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "walked"),
-    [(Alternate(), 12), (MAMDR(num_helpers=1), 12), (DomainRegularization(num_helpers=1), 0)],
+    [(Alternate(), 12), (MAMDR(num_helpers=1), 12), (Separate(), 5)],
 )
-def test_walks_for_the_shared_part_move_the_schedule(strategy: Strategy, walked: int) -> None:
-    """Batches of 8 of 40, 26, 9 and 1 rows; walks for specific parts leave buffers alone."""
+def test_the_schedule_goes_with_the_batches_of_the_longest_walk(strategy: Strategy, walked: int) -> None:
+    """Batches of 8 of 40, 26, 9 and 1 rows: 5, 4, 2 and 1."""
     data = tiny_market(numeric=True)
     state = train(build("adasparse", data.schema, SMALL["adasparse"]), data, strategy, rounds=1)
     assert int(state.buffers.get("batches", torch.tensor(0))) == walked

@@ -9,9 +9,14 @@ from mamdr.data.domains import Dataset, Schema
 from mamdr.models import MODELS, build
 from mamdr.testing import ModelConformance, tiny_market
 
+INEXACT = {"pepnet", "adasparse"}
+"""PEPNet stops gradients at its gates; AdaSparse adds those of its penalty."""
+
 
 def _suite(name: str) -> type[ModelConformance]:
     class Suite(ModelConformance):
+        exact_gradients = name not in INEXACT
+
         def module(self, schema: Schema) -> nn.Module:
             return build(name, schema, SMALL[name])
 

@@ -13,6 +13,7 @@ from tests.unit.models.zoo import (
     SMALL,
     experts_of,
     input_of,
+    larger,
     layer_of,
     listed,
     lively,
@@ -31,14 +32,12 @@ from mamdr.testing import ModelConformance
 BY_LAYERS = SMALL["m2m"] | {"domain_embedding": False}
 
 
-class TestM2M(ModelConformance):
-    def module(self, schema: Schema) -> nn.Module:
-        return build("m2m", schema, SMALL["m2m"])
-
-
 class TestM2MThatKnowsTheDomainByItsLayers(ModelConformance):
     def module(self, schema: Schema) -> nn.Module:
         return build("m2m", schema, BY_LAYERS)
+
+    def learner(self, schema: Schema) -> nn.Module:
+        return build("m2m", schema, larger(BY_LAYERS))
 
 
 def _m2m(settings: dict[str, Any] = SMALL["m2m"]) -> M2M:
