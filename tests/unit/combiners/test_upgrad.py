@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +9,6 @@ from tests.oracles import combiners as oracle
 from tests.unit.combiners.grams import gradients, matrices, seen, step
 
 from mamdr.combiners import UPGrad
-from mamdr.combiners.quadratic import accelerated, interior, nonnegative
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
@@ -71,24 +69,3 @@ def test_many_domains_conflict_no_more_than_the_tolerance() -> None:
         direction = step(UPGrad(), each)
         assert float((each @ direction / each.norm(dim=1)).min()) > -2e-4
         assert float((each @ each.mean(0)).min()) < -0.1  # the plain mean hurts somebody
-
-
-@pytest.mark.parametrize("width", [5, 30])
-def test_both_solvers_find_the_same(width: int) -> None:
-    each = torch.nn.functional.normalize(gradients(12, width=width))
-    cosines = each @ each.T
-    exact, close = interior(cosines, -cosines), accelerated(cosines, -cosines, tolerance=1e-9, at_most=20_000)
-    torch.testing.assert_close(exact.T @ each, close.T @ each, rtol=0, atol=1e-6)
-
-
-def test_a_program_that_asks_for_nothing_is_answered_by_zeros() -> None:
-    found = nonnegative(torch.eye(3).double(), -torch.eye(3).double())
-    assert torch.equal(found, torch.zeros(3, 3, dtype=torch.float64))
-
-
-def test_programs_by_hand() -> None:
-    """Separable ones: x = max(0, b)."""
-    right = torch.from_numpy(np.array([[1.0, -2.0], [-3.0, 4.0]]))
-    torch.testing.assert_close(
-        nonnegative(torch.eye(2).double(), right), right.clamp(min=0), rtol=0, atol=1e-8
-    )
