@@ -243,6 +243,9 @@ def synthetic_command(
     noise: Annotated[
         float, typer.Option("--noise", help="How uncertain a click is, above 0.")
     ] = _MARKET.noise,
+    features: Annotated[
+        bool, typer.Option("--features", help="With features of every kind: categories, lists, numbers.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything.")] = _MARKET.seed,
     overwrite: Overwrite = False,
 ) -> None:
@@ -265,7 +268,7 @@ def synthetic_command(
         "seed": seed,
     }
     with progress_bar() as progress:
-        dataset = synthetic_market(progress=progress, **dials)
+        dataset = synthetic_market(features=features, progress=progress, **dials)
         dataset.save(out, overwrite=overwrite)
     _show(dataset, out)
 

@@ -200,7 +200,7 @@ def true_scores(config: MarketConfig, domain: int, users: Ints, items: Ints) -> 
     signs = seeds.generator(config.seed, "market", "signs", domain).choice([-1.0, 1.0], config.tastes)
     common = np.full(config.tastes, math.sqrt((1 - config.conflict) / config.tastes))
     wants = np.concatenate((common, signs * math.sqrt(config.conflict / config.tastes)))
-    user_keys, item_keys = (_keys(config.seed, owner, len(wants)) for owner in ("users", "items"))
+    user_keys, item_keys = (keys(config.seed, owner, len(wants)) for owner in ("users", "items"))
     scores = np.empty(len(users))
     for begin in range(0, len(users), _BLOCK):
         block = slice(begin, begin + _BLOCK)
@@ -210,8 +210,8 @@ def true_scores(config: MarketConfig, domain: int, users: Ints, items: Ints) -> 
 
 
 @lru_cache
-def _keys(seed: int, owner: str, count: int) -> tuple[int, ...]:
-    """A key for each of the tastes or traits."""
+def keys(seed: int, owner: str, count: int) -> tuple[int, ...]:
+    """Keys of draws by id (see `draws.normals`), such as one for each of the users' tastes or the items' traits."""
     return tuple(seeds.derive(seed, "market", owner, k) for k in range(count))
 
 

@@ -11,6 +11,7 @@ from mamdr.data.domains import Batch, Schema
 from mamdr.data.vocabulary import PADDING
 from mamdr.errors import ModelError
 from mamdr.models.features import Features, Pooling
+from mamdr.models.pooling import Pooled
 
 
 class Inputs(nn.Module):
@@ -57,7 +58,7 @@ class Inputs(nn.Module):
         self.columns, self.numeric, self.by_domain = tuple(schema.ids), schema.numeric, domain_embedding
         groups: dict[str, nn.Embedding] = {}
         # A colon or a dot in a feature's name cannot be part of a module's name, so tables are numbered.
-        tables: list[nn.Embedding | nn.EmbeddingBag] = []
+        tables: list[nn.Embedding | Pooled] = []
         for name, size in schema.ids.items():
             group = schema.shared.get(name, name)
             if group not in groups:
@@ -117,9 +118,9 @@ def _made(vectors: Tensor, trained: bool) -> nn.Embedding:
     return table
 
 
-def _pooled(table: nn.Embedding, pooling: Pooling) -> nn.EmbeddingBag:
+def _pooled(table: nn.Embedding, pooling: Pooling) -> Pooled:
     """A lookup of lists in the same weight."""
-    bag = nn.EmbeddingBag(
+    bag = Pooled(
         table.num_embeddings, table.embedding_dim, mode=pooling, padding_idx=PADDING, _weight=table.weight
     )
     bag.weight = table.weight
