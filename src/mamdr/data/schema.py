@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from mamdr.config import nearest
-from mamdr.errors import ConfigError
+from mamdr.errors import ConfigError, DataError
 
 OWNERS = ("user", "item", "context")
 
@@ -68,6 +68,28 @@ class Schema:
         """
         self._check(name)
         return "number" if name in self.numeric else "list" if name in self.lists else "category"
+
+    def check(self, batch: Mapping[str, Tensor]) -> None:
+        """Find out whether the columns of a batch are as a module knows them; columns of other names are not looked at.
+
+        Raises: DataError for ids out of range, a list that is none, or a column that should be none.
+        """
+        sizes = {**self.ids, "domain": len(self.domains)}
+        for name, column in batch.items():
+            if name in sizes:
+                wanted, shape = 2 if name in self.lists else 1, tuple(column.shape)
+                if column.ndim != wanted:
+                    raise DataError(
+                        f"column {name!r} of a batch has shape {shape}",
+                        "[rows, ids], padded with 0" if wanted == 2 else "[rows]",
+                        "Give one value a row" if wanted == 1 else "Give a list for each row",
+                    )
+                if column.numel() and (int(column.min()) < 0 or int(column.max()) >= sizes[name]):
+                    raise DataError(
+                        f"column {name!r} of a batch holds ids from {int(column.min())} to {int(column.max())}",
+                        f"ids from 0 to {sizes[name] - 1}",
+                        "Code raw values by the data's vocabularies",
+                    )
 
     def _check(self, name: str) -> None:
         if name not in self.features:

@@ -15,7 +15,7 @@ from mamdr import models
 from mamdr.config import nearest
 from mamdr.data.domains import Batch, Dataset, DomainData
 from mamdr.engine import Session, WalkOptions, trace
-from mamdr.errors import CheckpointError, ConfigError
+from mamdr.errors import CheckpointError, ConfigError, DataError
 from mamdr.evaluation.metrics import Metrics
 from mamdr.parameters import Space
 from mamdr.strategies import State, Strategy
@@ -140,11 +140,24 @@ class Run:
         return module.eval()
 
     def score(self, domain: int | str, batch: Batch) -> Tensor:
-        """Click probabilities [B] of a batch's rows in a domain; the column "domain" need not be given."""
+        """Click probabilities [B] of a batch's rows in a domain; the column "domain" need not be given.
+
+        Raises:
+            ConfigError: no domain has this name or number.
+            DataError: a column that the module reads is missing, or holds ids out of range.
+        """
         number, rows = self._domain(domain), len(next(iter(batch.values())))
         batch = {"domain": torch.full((rows,), number), **batch}
-        with torch.no_grad():
-            return torch.sigmoid(self.module_for(number)(batch))
+        self.data.schema.check(batch)
+        try:
+            with torch.no_grad():
+                return torch.sigmoid(self.module_for(number)(batch))
+        except KeyError as error:
+            raise DataError(
+                f"the batch has no column {error}",
+                "every column that the module reads",
+                "Add it to the batch",
+            ) from error
 
     def _domain(self, domain: int | str) -> int:
         names = self.data.schema.domains

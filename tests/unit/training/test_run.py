@@ -27,8 +27,8 @@ from mamdr.strategies import (
     Strategy,
     Then,
 )
-from mamdr.testing import same_bits, tiny_market
-from mamdr.training import Recipe, Run, Trainer
+from mamdr.testing import TwoTables, same_bits, tiny_market
+from mamdr.training import Recipe, Run, Trainer, fit
 
 STRATEGIES: dict[str, Strategy] = {
     "alternate": Alternate(),
@@ -297,3 +297,15 @@ def test_a_run_can_be_used_while_it_predicts(ahead: int, monkeypatch: pytest.Mon
 def test_an_unknown_split() -> None:
     with pytest.raises(ConfigError, match="no split is named 'tests'"):
         train(rounds=1).evaluate("tests")
+
+
+def test_a_batch_that_cannot_be_scored_is_told_so() -> None:
+    data = tiny_market()
+    run = fit(TwoTables(), data, Alternate(), rounds=1, batch_size=16)
+    batch, _ = next(data.test.batches([0], 4, None))
+    with pytest.raises(DataError, match="the batch has no column 'item_id'"):
+        run.score(0, {"user_id": batch["user_id"]})
+    with pytest.raises(
+        DataError, match="'item_id' of a batch holds ids from 17 to 17; expected ids from 0 to 16"
+    ):
+        run.score(0, batch | {"item_id": torch.full((4,), 17)})
