@@ -8,7 +8,7 @@
 
 __version__ = "0.1.0"
 
-from mamdr import engine, errors, models, parameters, strategies
+from mamdr import combiners, engine, errors, models, parameters, strategies
 from mamdr.data import Dataset, Schema
 from mamdr.data.market import synthetic_market
 from mamdr.training import Recipe, Run, Trainer, TrainOptions, fit
@@ -21,6 +21,7 @@ __all__ = [
     "TrainOptions",
     "Trainer",
     "__version__",
+    "combiners",
     "engine",
     "errors",
     "fit",

@@ -19,6 +19,7 @@ STRATEGIES = {
     "dn": mamdr.strategies.DomainNegotiation(outer_lr=0.5),
     "dr": mamdr.strategies.DomainRegularization(num_helpers=1),
     "mamdr": mamdr.strategies.MAMDR(num_helpers=1),
+    "pcgrad": mamdr.strategies.Combined(mamdr.combiners.PCGrad()),
 }
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 

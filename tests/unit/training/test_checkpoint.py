@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -53,7 +54,9 @@ def state() -> State:
     }
     buffers = {"norm.mean": torch.randn(6), "norm.seen": torch.tensor(9), "mask": torch.tensor([True, False])}
     losses = {"shared": 0.1 + 0.2, "specific": 1 / 3}
-    return State(LocalStore.of(module, space), specific, moments, buffers, 12, 1 << 62, losses, 1 << 40)
+    memory = {"FAMO": {"logits": torch.randn(3).double(), "last": torch.tensor(0.5)}, "PCGrad": {}}
+    shared = LocalStore.of(module, space)
+    return State(shared, specific, moments, buffers, 12, 1 << 62, losses, 1 << 40, memory=memory)
 
 
 @pytest.fixture
@@ -201,3 +204,15 @@ def test_a_full_disk_leaves_the_checkpoint_before(
                 checkpoint.save(target, state, {})
     assert [path.name for path in saved.parent.iterdir()] == ["round"]
     assert same_bits(state, checkpoint.load(saved, state.space)[0])
+
+
+def test_one_of_before_there_were_combiners_is_read(state: State, saved: Path) -> None:
+    written = json.loads((saved / "meta.json").read_text(encoding="utf-8"))
+    del written["content"]["memory"]
+    text = json.dumps(written["content"], sort_keys=True, separators=(",", ":"))
+    written["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (saved / "meta.json").write_text(json.dumps(written), encoding="utf-8")
+    again, _ = checkpoint.load(saved, state.space)
+    assert again.memory == {}
+    state.memory = {}
+    assert same_bits(state, again)
