@@ -51,6 +51,14 @@ def test_frameworks_times_a_round_of_each_strategy() -> None:
     assert all(seconds > 0 for seconds in figures["seconds"].values())
 
 
+def test_conflict_tells_each_methods_cosines_at_each_loss() -> None:
+    command = [sys.executable, "-m", "benchmarks.conflict", "--smoke", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    figures = json.loads(ended.stdout)
+    assert set(figures["cosine"]) == set(figures["share"]) == {"reptile", "joint", "alternate", "dn"}
+    assert all(len(row) == len(figures["losses"]) for rows in figures["cosine"].values() for row in rows)
+
+
 def test_combined_memory_sets_pcgrads_peak_against_its_bound() -> None:
     figures = _run("combined_memory")
     assert set(figures["over_bound"]) == set(figures["over_tables"]) == {"lazy"}
