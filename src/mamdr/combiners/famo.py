@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mamdr.combiners.adam import adam
 from mamdr.combiners.protocol import Seen
 from mamdr.config import component
 
@@ -64,7 +65,7 @@ class FAMO:
         z = self._shares(seen)
         logits, domains = self._logits(seen), seen.domains.cpu()
         slope = z * (fell - z @ fell) + self.gamma * logits[domains]
-        logits[domains] -= self.lr * (slope if self.rule == "descent" else _adam(seen, slope))
+        logits[domains] -= self.lr * (slope if self.rule == "descent" else adam(seen, slope))
 
     def _logits(self, seen: Seen) -> Tensor:
         return seen.remembered("logits", torch.zeros(seen.total))
@@ -75,15 +76,3 @@ class FAMO:
 
 def _positive(losses: Tensor) -> Tensor:
     return losses.to("cpu", torch.float64).clamp(min=0.0) + _SMALLEST
-
-
-def _adam(seen: Seen, slope: Tensor) -> Tensor:
-    """The direction of Adam for the domains of the batch, each with a count of steps of its own."""
-    domains = seen.domains.cpu()
-    steps, first, second = (seen.remembered(n, torch.zeros(seen.total)) for n in ("steps", "first", "second"))
-    steps[domains] += 1
-    first[domains] += 0.1 * (slope - first[domains])
-    second[domains] += 0.001 * (slope.square() - second[domains])
-    mean = first[domains] / (1 - 0.9 ** steps[domains])
-    square = second[domains] / (1 - 0.999 ** steps[domains])
-    return mean / (square.sqrt() + 1e-8)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mamdr.combiners.adam import adam
 from mamdr.combiners.protocol import Seen
 from mamdr.config import component
 
@@ -41,15 +42,12 @@ class WeightedLoss:
     looks_back: ClassVar[bool] = False
 
     def weights(self, seen: Seen) -> Tensor:
-        zeros = torch.zeros(seen.total)
-        return torch.exp(-seen.remembered("log_variance", zeros)[seen.domains])
+        return torch.exp(-self._logarithms(seen)[seen.domains])
 
     def learn(self, seen: Seen, weights: Tensor, after: Tensor | None) -> None:
-        zeros, who = torch.zeros(seen.total), seen.domains
-        mean, square, steps = (seen.remembered(name, zeros) for name in ("mean", "square", "steps"))
         slope = 0.5 - weights * seen.losses
-        steps[who] += 1
-        mean[who] = 0.9 * mean[who] + 0.1 * slope
-        square[who] = 0.999 * square[who] + 0.001 * slope.square()
-        size = (square[who] / (1 - 0.999 ** steps[who])).sqrt() + 1e-8
-        seen.memory["log_variance"][who] -= self.lr * mean[who] / (1 - 0.9 ** steps[who]) / size
+        self._logarithms(seen)[seen.domains] -= self.lr * adam(seen, slope)
+
+    def _logarithms(self, seen: Seen) -> Tensor:
+        """s, [D]."""
+        return seen.remembered("log_variance", torch.zeros(seen.total))
