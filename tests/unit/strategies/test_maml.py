@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pytest
 import torch
 from tests.oracles import meta as oracle
+from torch import Tensor, nn
 
+from mamdr.data.domains import Batch, Dataset
 from mamdr.engine import WalkOptions, inner
 from mamdr.parameters import LocalStore, Point, outer
 from mamdr.seeds import derive, generator
@@ -53,6 +57,29 @@ def test_one_step_a_domain_is_the_papers_formula(order: int) -> None:
     for name, value in start.items():
         mean = torch.stack([gradient[name] for gradient in gradients]).mean(0)
         torch.testing.assert_close(found[name], value - 0.3 * mean, rtol=0, atol=1e-12)
+
+
+class Bias(nn.Module):
+    """A single parameter, whose logit is itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.w.expand(len(batch["domain"]))
+
+
+@pytest.mark.parametrize(("order", "slope"), [(1, 0.6224593312018546), (2, 0.6224593312018546 * 3 / 4)])
+def test_by_hand(order: int, slope: float) -> None:
+    """A row of either label: a step of rate 1 on one leads 1/2 away, where the other's slope is σ(1/2); L'' is 1/4."""
+    rows = {"user_id": np.array([0, 0]), "item_id": np.array([0, 0]), "domain": np.array([0, 0])}
+    rows["label"] = np.array([0, 1])
+    data = Dataset.from_arrays("two rows", ["d"], {"train": rows, "val": rows, "test": rows})
+    strategy = MAML(rate=1.0, share=0.5, outer_lr=0.25, order=order)  # type: ignore[arg-type]
+    state = train(Bias(), data, strategy, 1, options=WalkOptions(inner=inner.SGD(lr=0.8)))
+    assert abs(float(parameters_of(state.shared)["w"])) == pytest.approx(0.25 * 0.8 * slope, abs=1e-15)
+    assert state.losses["shared"] == pytest.approx(math.log1p(math.exp(0.5)), abs=1e-12)
 
 
 def _walks(strategy: Strategy, rounds: int = 2) -> list[list[Walk]]:
