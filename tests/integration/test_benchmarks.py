@@ -16,6 +16,7 @@ from benchmarks import bounds, models, naive, ours, shapes
 from tests.oracles import learning
 
 from mamdr.data.domains import Dataset
+from mamdr.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,6 +64,13 @@ def test_combined_memory_sets_pcgrads_peak_against_its_bound() -> None:
     figures = _run("combined_memory")
     assert set(figures["over_bound"]) == set(figures["over_tables"]) == {"lazy"}
     assert figures["bound_mb"] > figures["dense_gradients_mb"] > 0
+
+
+def test_model_domains_names_every_model_of_the_promise() -> None:
+    figures = _run("model_domains")
+    names = {"shared_bottom", "mmoe", "ple", "star", "pepnet"} & MODELS.keys()
+    assert figures["model_domains"].keys() == figures["uniform"].keys() == names
+    assert all(ratio > 0 for ratio in figures["model_domains"].values())
 
 
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:

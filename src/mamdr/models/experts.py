@@ -54,7 +54,7 @@ class DomainExperts(nn.Module):
             layers = (unpack(values, *shape) for values, shape in zip(kept, self.shapes, strict=True))
             return run(layers, self.after, rows, constant)
 
-        return routing.each(experts, rows, *(routing.rows(table) for table in self.tables))
+        return routing.each(experts, rows, *self.tables)
 
 
 def run(

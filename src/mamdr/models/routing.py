@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from mamdr.models.layers import ReLUDropout, multiply
 
+_CACHED = 1 << 19
+"""Values that are copied out of tables at once where nothing needs the copy later: 2 MB."""
+
 
 class DomainRows(nn.Embedding):
     """A row of values for each domain, read once for each distinct domain of a batch."""
@@ -72,25 +75,32 @@ class Routing:
         found: Tensor = table(self.distinct) if self.one else table(self.domain, self.first)
         return found
 
-    def each(self, function: Callable[..., Tensor], rows: Tensor, *kept: Tensor) -> Tensor:
+    def each(self, function: Callable[..., Tensor], rows: Tensor, *kept: Tensor | DomainRows) -> Tensor:
         """`function(a domain's rows, *what it keeps)` for each distinct domain, in the batch's order again.
 
         Args:
             function: of rows [b, V] and what is kept [W]...; or of several domains at once, of [g, b, V] and [g, W]....
                 Gives [b, ...], or [g, b, ...].
             rows: [B, V].
-            kept: [G, W] each.
+            kept: tables of domains; or values [G, W], in the order of `distinct`.
 
         Cost: one call of the function for each power of two that lies between the numbers of rows of two domains, each
-            on at most twice as many rows as there are.
+            on at most twice as many rows as there are. Without gradients a call is cut into several, so that what is
+            kept for its domains is copied out of the tables into the processor's cache, and not through memory.
         """
         if self.one:
-            return function(rows, *(values[0] for values in kept))
+            return function(rows, *((k if isinstance(k, Tensor) else self.rows(k))[0] for k in kept))
+        if torch.is_grad_enabled():  # the backward pass needs every copy, and is best off with one a table
+            kept = tuple(k if isinstance(k, Tensor) else self.rows(k) for k in kept)
+        values = sum(k.embedding_dim for k in kept if not isinstance(k, Tensor))
+        most = max(1, _CACHED // values) if values else len(self.domain)
         done, begin = [], 0
         for places, (_, real) in zip(self._places, self.groups, strict=True):
-            end = begin + len(places)
-            done.append(function(rows[places], *(values[begin:end] for values in kept))[real])
-            begin = end
+            for part, true in zip(torch.split(places, most), torch.split(real, most), strict=True):
+                cut = slice(begin, begin + len(part))
+                own = [k[cut] if isinstance(k, Tensor) else k(self.domain, self.first[cut]) for k in kept]
+                done.append(function(rows[part], *own)[true])
+                begin = cut.stop
         return torch.cat(done).index_select(0, self._back)
 
 
@@ -162,4 +172,4 @@ class DomainLayers(nn.Module):
                 shared = None
             return out
 
-        return routing.each(network, rows, *(routing.rows(table) for table in self.tables))
+        return routing.each(network, rows, *self.tables)

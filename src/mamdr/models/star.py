@@ -137,7 +137,7 @@ class Star(nn.Module):
         self.between = ReLUDropout(dropout)
 
     def forward(self, routing: Routing, rows: Tensor) -> Tensor:
-        return routing.each(self._one, rows, *(routing.rows(table) for table in self.own))
+        return routing.each(self._one, rows, *self.own)
 
     def _one(self, rows: Tensor, *kept: Tensor) -> Tensor:
         """Rows of one domain with what it keeps for each layer, or of several."""
@@ -145,7 +145,8 @@ class Star(nn.Module):
             assert isinstance(layer, nn.Linear)
             weight, bias = unpack(own, layer.out_features, layer.in_features)
             rows = self.between(rows) if number else rows
-            kernel, shift = layer.weight * (1 + weight.squeeze(-3)), layer.bias + bias.squeeze(-2)
+            kernel = torch.addcmul(layer.weight, layer.weight, weight.squeeze(-3))
+            shift = layer.bias + bias.squeeze(-2)
             rows = multiply(kernel, shift, rows)
         return rows
 

@@ -31,6 +31,7 @@ from mamdr.data.domains import Batch, Schema
 from mamdr.engine import trace
 from mamdr.errors import ConfigError
 from mamdr.models import CGC, MMOE, MODELS, PLE, STAR, SharedBottom, build
+from mamdr.models import routing as routing_of_rows
 from mamdr.models.routing import Routing
 from mamdr.strategies import Alternate
 from mamdr.testing import ModelConformance, tiny_market
@@ -128,6 +129,19 @@ def test_a_mixed_batch_scores_as_batches_of_one_domain(name: str) -> None:
         mine = batch["domain"] == domain
         alone = module(one_domain({key: column[mine] for key, column in batch.items()}, domain))
         torch.testing.assert_close(scores[mine], alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("cached", [1, 60])
+def test_scores_without_gradients_are_those_with(
+    name: str, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few domains' values are copied at once."""
+    module, batch = lively(build(name, SCHEMA, SMALL[name])), mixed_batch(30)
+    scores = module(batch)
+    monkeypatch.setattr(routing_of_rows, "_CACHED", cached)
+    with torch.no_grad():
+        torch.testing.assert_close(module(batch), scores)
 
 
 @pytest.mark.parametrize(
