@@ -23,7 +23,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows, Leaves
-from mamdr.engine.virtual import VirtualRows
+from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mamdr.data.domains import Batch
-from mamdr.engine.binding import Binding
-from mamdr.engine.lazy import LazyRows
-from mamdr.engine.virtual import VirtualRows
-from mamdr.errors import ModelError
+from mamdr.engine.virtual import Grads, Virtual
 from mamdr.parameters import Point
 from mamdr.strategies.protocol import Meta
 
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 
 Part = tuple[Batch, Tensor]
 """Inputs and labels [B]."""
-
-Grads = list[list[Tensor | None]]
-"""For the dense part and then for each table, a gradient a piece; None where nothing came through."""
 
 
 class MetaStep:
@@ -75,98 +69,6 @@ class MetaStep:
             return self.walked.loss_once(*part)
         each = self.walked.loss_once(*part, "none")
         return each @ weights.to(each.dtype)
-
-
-class Virtual:
-    """A bound module on values beside its point: θ', which begins at θ.
-
-    A context manager, entered for each step; afterwards the module computes on the point again.
-
-    Args:
-        binding: bound to the walk's point, with gradients.
-        lazy: who steps the tables that are held lazily.
-
-    Raises:
-        ModelError: an embedding of the module has `max_norm`, which changes rows while they are looked up; or, when
-            gradients are taken, the module reaches a parameter past its attributes, or has an operation (a bag of
-            embeddings) that torch cannot differentiate twice.
-
-    Memory: beside θ' a number for each row of the walk.
-    """
-
-    def __init__(self, binding: Binding, lazy: Mapping[int, LazyRows]) -> None:
-        _check_norms(binding.module)
-        self.binding = binding
-        self.tables = [VirtualRows(binding.point.rows(t), lazy.get(t)) for t in range(len(binding.held))]
-        self.dense: list[Tensor] = []
-        self.now: list[Tensor] = []
-        self._owners = [_owners(binding.module, parameter) for parameter in binding.dense]
-        self._recurrent = [m for m in binding.module.modules() if isinstance(m, nn.RNNBase)]
-
-    def __enter__(self) -> Virtual:
-        self.dense = [p.detach().requires_grad_() if p.requires_grad else p for p in self.binding.dense]
-        self._see(self.dense)
-        space = self.binding.point.space
-        for held, rows, table in zip(self.binding.held, self.tables, space.tables, strict=True):
-            rows.clear()
-            held.virtual = None if table.name in space.frozen else rows
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._see(list(self.binding.dense))
-        for held in self.binding.held:
-            held.virtual = None
-        self.binding.give_weights()
-
-    def _see(self, values: list[Tensor]) -> None:
-        """Let the module compute on these dense values."""
-        self.now = values
-        for owners, value in zip(self._owners, values, strict=True):
-            for owner, name in owners:
-                owner._parameters[name] = value  # type: ignore[assignment]
-        for module in self._recurrent:  # these keep a list of their weights beside the weights
-            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
-
-    def gradients(self, loss: Tensor, *, graph: bool = False) -> Grads:
-        """Of a loss with respect to θ', where it now is."""
-        return self._gradients(loss, [self.now, *(rows.now for rows in self.tables)], graph)
-
-    def gradients_at_start(self, loss: Tensor) -> Grads:
-        """Of a loss with respect to θ, through the steps."""
-        return self._gradients(loss, [self.dense, *(rows.leaves for rows in self.tables)], False)
-
-    def _gradients(self, loss: Tensor, values: list[list[Tensor]], graph: bool) -> Grads:
-        moving = [value for group in values for value in group if value.requires_grad]
-        bound = [parameter for parameter in self.binding.dense if parameter.requires_grad]
-        found = _slopes(loss, [*moving, *bound], graph)
-        if any(grad is not None for grad in found[len(moving) :]):
-            raise ModelError(
-                "the module reaches a parameter in a way of its own, past its attributes",
-                "parameters that are read as attributes of their modules",
-                "Read them so, or choose a strategy that does not look ahead",
-            )
-        grads = iter(found)
-        return [[next(grads) if value.requires_grad else None for value in group] for group in values]
-
-    def step(self, grads: Grads, rate: float, *, graph: bool) -> None:
-        """θ' ← θ' − rate · gradient; without `graph` the way back to θ is forgotten."""
-        for rows, of_rows in zip(self.tables, grads[1:], strict=True):
-            rows.now = _moved(rows.now, of_rows, rate, graph)
-        self._see(_moved(self.now, grads[0], rate, graph))
-
-    def put(self, grads: Grads) -> None:
-        """Leave a gradient where the walk's step looks for it."""
-        for parameter, grad in zip(self.binding.dense, grads[0], strict=True):
-            if grad is not None and parameter.grad is not None:
-                parameter.grad.add_(grad)
-        for held, rows, of_rows in zip(self.binding.held, self.tables, grads[1:], strict=True):
-            for places, leaf, grad in zip(rows.places, rows.leaves, of_rows, strict=True):
-                if rows.lazy is not None:
-                    leaf.grad = torch.zeros_like(leaf) if grad is None else grad
-                elif held.weight is not None and held.weight.grad is not None and grad is not None:
-                    held.weight.grad.index_add_(0, places, grad)
-            if held.watch:
-                held.touched.extend(rows.places)
 
 
 def descend(meta: Meta, virtual: Virtual, loss_of: Callable[[Part], Tensor], parts: Sequence[Part]) -> Tensor:
@@ -219,19 +121,6 @@ def domain_weights(domains: Tensor) -> Tensor | None:
     return None if len(counts) == 1 else (counts[which] * len(counts)).double().reciprocal()
 
 
-def _slopes(loss: Tensor, values: list[Tensor], graph: bool) -> tuple[Tensor | None, ...]:
-    try:
-        return torch.autograd.grad(loss, values, create_graph=graph, allow_unused=True)
-    except RuntimeError as error:
-        if "is not implemented" not in str(error):
-            raise
-        raise ModelError(
-            f"the module cannot be differentiated twice: {error}",
-            "operations that torch can, under order = 2",
-            "Set order to 1",
-        ) from error
-
-
 def _cut(part: Part, cut: int) -> tuple[Part, Part]:
     batch, labels = part
     first = {name: column[:cut] for name, column in batch.items()}
@@ -240,11 +129,6 @@ def _cut(part: Part, cut: int) -> tuple[Part, Part]:
 
 def _where(part: Part, mask: Tensor) -> Part:
     return {name: column[mask] for name, column in part[0].items()}, part[1][mask]
-
-
-def _moved(values: list[Tensor], grads: list[Tensor | None], rate: float, graph: bool) -> list[Tensor]:
-    moved = [v if g is None else torch.sub(v, g, alpha=rate) for v, g in zip(values, grads, strict=True)]
-    return moved if graph else [v.detach().requires_grad_() if v.requires_grad else v for v in moved]
 
 
 def _sum(first: Grads, weight: float, second: Grads | None = None, second_weight: float = 0.0) -> Grads:
@@ -258,19 +142,3 @@ def _sum(first: Grads, weight: float, second: Grads | None = None, second_weight
 def _plus(a: Tensor | None, weight: float, b: Tensor | None, other: float) -> Tensor | None:
     scaled = [grad * by for grad, by in ((a, weight), (b, other)) if grad is not None and by]
     return scaled[0] if len(scaled) == 1 else sum(scaled[1:], scaled[0]) if scaled else None
-
-
-def _owners(module: nn.Module, parameter: nn.Parameter) -> list[tuple[nn.Module, str]]:
-    """The modules that hold a parameter, and its name there."""
-    return [(m, name) for m in module.modules() for name, p in m._parameters.items() if p is parameter]
-
-
-def _check_norms(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        norm: Any = getattr(part, "max_norm", None)
-        if isinstance(part, (nn.Embedding, nn.EmbeddingBag)) and norm is not None:
-            raise ModelError(
-                f"embedding {name!r} has max_norm = {norm}, which changes rows while they are looked up",
-                "none under a strategy that looks ahead (maml, mldg)",
-                "Take it out, or choose another strategy",
-            )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mamdr.engine.inner import SGD
 from mamdr.engine.lazy import LazyRows
-from mamdr.engine.virtual import VirtualRows
+from mamdr.engine.virtual_rows import VirtualRows
 
 
 def _rows() -> Tensor:
