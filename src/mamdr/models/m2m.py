@@ -146,7 +146,8 @@ class M2M(nn.Module):
 
     Cost: a row passes every expert, the attention's unit N times and the tower's units once; each distinct domain of a
         batch costs the generation of its layers, 0.4 M products at the default sizes.
-    Memory: a domain more is a row of embeddings more; in a batch, 12 thousand values for each distinct domain.
+    Memory: a domain more is a row of embeddings more; in a batch, 12 thousand values for each distinct domain (so a mixed
+        batch in which each row is of another domain costs some three times one of ten domains).
     Reference: Zhang et al., Leaving No One Behind: A Multi-Scenario Multi-Task Meta Learning Approach for Advertiser
         Modeling, WSDM 2022 (arXiv 2201.06814), section 4.
     Differs from it: one task, a logit (there several, with a Poisson loss), so no task view: joined to each expert it
@@ -154,8 +155,7 @@ class M2M(nn.Module):
         domain and the advertiser), so that layers are generated for a domain and not for a row; no transformer over
         histories; experts have several layers, with ReLU and dropout, and see the domain as well: known to generated
         layers alone, it is learned too slowly here (test AUC of a synthetic market under Alternate 0.69, 0.71 with five
-        times the patience, 0.77 as it is; an MLP's is 0.77).
-        Reading: scores pass a softmax.
+        times the patience, 0.77 as it is; an MLP's is 0.77). Reading: scores pass a softmax.
     """
 
     def __init__(self, schema: Schema, config: M2MConfig, frozen: Mapping[str, Tensor] | None = None) -> None:
