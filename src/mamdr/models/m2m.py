@@ -145,9 +145,9 @@ class M2M(nn.Module):
         frozen: by id column, vectors that are used as they are (see `Inputs`).
 
     Cost: a row passes every expert, the attention's unit N times and the tower's units once; each distinct domain of a
-        batch costs the generation of its layers, 0.4 M products at the default sizes.
-    Memory: a domain more is a row of embeddings more; in a batch, 12 thousand values for each distinct domain (so a mixed
-        batch in which each row is of another domain costs some three times one of ten domains).
+        batch costs the generation of its layers, 0.4 M products at the default sizes: nothing beside the rows in a
+        batch of one domain, some three times as long as with ten domains where each row is of another one.
+    Memory: a domain more is a row of embeddings more; in a batch, 12 thousand values for each distinct domain.
     Reference: Zhang et al., Leaving No One Behind: A Multi-Scenario Multi-Task Meta Learning Approach for Advertiser
         Modeling, WSDM 2022 (arXiv 2201.06814), section 4.
     Differs from it: one task, a logit (there several, with a Poisson loss), so no task view: joined to each expert it
