@@ -140,6 +140,7 @@ def test_only_the_models_name_changes(model: str, place: Path) -> None:
     ("options", "error", "message"),
     [
         (["--list", "item:tags"], ConfigError, "--list item:tags; expected --list NAME=VALUE"),
+        (["--list", "item:tags=;", "--list", "item:tags=|"], ConfigError, "expected each name once"),
         (["--list", "item:tag=;"], DataError, "clicks.csv has no feature 'item:tag'"),
         (["--share", "user:history=items"], ConfigError, "no column of categories is named 'items'"),
         (["--vectors", "item_id=none.npz"], DataError, "there is no file none.npz"),

@@ -58,7 +58,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _features(features: Iterable[Mapping[str, Any]]) -> Table:
     """A row for each entry of `describe`'s features."""
-    table = Table(title="features", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Features", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("Feature", "Owner", "Kind"):
         table.add_column(column, overflow="fold")
     table.add_column("Ids", justify="right")

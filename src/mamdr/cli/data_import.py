@@ -144,4 +144,7 @@ def _pairs(option: str, given: Sequence[str], example: str) -> dict[str, str]:
     for text, (name, _, value) in zip(given, pairs, strict=True):
         if not name or not value:
             raise ConfigError(f"{option} {text}", f"{option} NAME=VALUE", f"Write it like {option} {example}")
-    return {name: value for name, _, value in pairs}
+    named = {name: value for name, _, value in pairs}
+    if len(named) < len(given):
+        raise ConfigError(f"{option} {' '.join(given)}", "each name once", "Take one of them out")
+    return named
