@@ -59,7 +59,11 @@ def _strategy(name: str, tables: Tables | None = None, *, extra: bool = False, l
 
 _MLP: Tables = {"model": {"name": "mlp"}}
 _MODELS = _ordered(_MODEL_LABELS, models.MODELS)
-_STRATEGIES = _ordered(_STRATEGY_LABELS, strategies.STRATEGIES)
+_STRATEGIES = [
+    name
+    for name in _ordered(_STRATEGY_LABELS, strategies.STRATEGIES)
+    if name not in ("freeze", "then", "torchjd")  # what is made of others
+]
 _ABLATION = (
     _strategy("mamdr", _MLP, label="MLP+MAMDR (DN+DR)"),
     _strategy("dr", _MLP, label="w/o DN"),

@@ -20,7 +20,8 @@ def test_every_experiment_makes_recipes_that_parse() -> None:
 def test_every_model_and_every_framework_is_in_a_table() -> None:
     assert {line.name for line in EXPERIMENTS["table-5"].rows} == {*models.MODELS, "mlp+mamdr"}
     assert {line.name for line in TABLE_10.rows} == set(models.MODELS)
-    assert {line.name for line in TABLE_10.columns} == set(strategies.STRATEGIES)
+    made_of_others = {"freeze", "then", "torchjd"}
+    assert {line.name for line in TABLE_10.columns} == set(strategies.STRATEGIES) - made_of_others
 
 
 def test_the_paper_has_ten_methods_and_ten_frameworks() -> None:
