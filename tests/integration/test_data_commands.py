@@ -87,6 +87,20 @@ def test_build_then_describe(raw: Path, tmp_path: Path) -> None:
     assert "CTR ratio" in _good("describe", tmp_path / "d")
 
 
+def test_a_benchmark_is_described_beside_the_paper(raw: Path, tmp_path: Path) -> None:
+    said = _good("build", "amazon", "--raw", raw, "--out", tmp_path / "d", "--name", "amazon-13")
+    assert "beside the paper's" in said
+    assert "contradict its own 10.78 %" in said
+    paper = _described(tmp_path / "d")["published"]
+    assert paper["train"] + paper["val"] + paper["test"] == paper["samples"] == 20_439_886
+    assert paper["domains"]["Gift_Cards"] == {"samples": 11_951, "percentage": 0.06, "ctr_ratio": 0.32}
+    line = next(line for line in said.splitlines() if "11,951" in line)
+    assert line.split()[0] == "Gift_Cards"
+    assert line.split()[-1] == "0.32"
+    assert "beside the paper's" not in _good("build", "amazon", "--raw", raw, "--out", tmp_path / "e")
+    assert _described(tmp_path / "e")["published"] is None
+
+
 def test_categories_choose_and_order_the_domains(raw: Path, tmp_path: Path) -> None:
     _good("build", "amazon", "--raw", raw, "--out", tmp_path / "d", "--categories", "Video_Games,Gift_Cards")
     data = Dataset.load(tmp_path / "d")

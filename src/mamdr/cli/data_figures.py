@@ -23,17 +23,14 @@ def show(dataset: Dataset, folder: Path) -> None:
     if not console.is_terminal:
         console = Console(width=_WIDE)
     columns = ("Samples", "%", "Positives", "CTR ratio", "Users", "Items", "Train", "Val", "Test")
-    overview = Table(
-        title=f"{figures['name']} (seed {figures['seed']})", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    overview.add_column("Domain", overflow="fold")
-    for column in columns:
-        overview.add_column(column, justify="right", overflow="fold")
+    overview = _right(f"{figures['name']} (seed {figures['seed']})", "Domain", *columns)
     for name, row in list(figures["domains"].items())[:_SHOWN]:
         overview.add_row(name, *_cells(row))
     overview.add_section()
     overview.add_row(f"{len(figures['domains']):,} domains", *_cells(figures | {"percentage": 100.0}))
     console.print(overview)
+    if paper := figures["published"]:
+        console.print(*_beside_the_paper(figures, paper), sep="\n")
     console.print(_features(figures["features"]))
     if (hidden := len(figures["domains"]) - _SHOWN) > 0:
         console.print(f"{hidden:,} more domains: `mamdr data describe {folder} --json` has all")
@@ -54,6 +51,36 @@ def _cells(row: dict[str, Any]) -> list[str]:
         "n/a" if ratio is None else f"{ratio:.2f}",
         *["" if count is None else f"{count:,}" for count in counts],
     ]
+
+
+def _beside_the_paper(figures: dict[str, Any], paper: dict[str, Any]) -> list[Table | str]:
+    """Ours and the paper's figures as its Table I and Tables II to IV have them, and what is wrong with its own."""
+    keys = {"users": "Users", "items": "Items", "train": "Train", "val": "Val", "test": "Test"}
+    keys |= {"samples": "Samples", "samples_per_domain": "Samples / Domain"}
+    totals = _right("beside the paper's", "", *keys.values())
+    for who, row in (("ours", figures), ("paper", paper)):
+        totals.add_row(who, *(f"{row[key]:,.0f}" for key in keys))
+    domains = _right("", "Domain", "Samples", "paper", "%", "paper", "CTR ratio", "paper")
+    for name, row in list(figures["domains"].items())[:_SHOWN]:
+        samples, share, _, ratio, *_ = _cells(row)
+        said = paper["domains"].get(name)
+        printed = ("", "", "") if said is None else _printed(said)
+        domains.add_row(name, samples, printed[0], share, printed[1], ratio, printed[2])
+    return [totals, domains, *paper["remarks"]]
+
+
+def _printed(said: dict[str, Any]) -> tuple[str, str, str]:
+    share = "" if said["percentage"] is None else f"{said['percentage']:.2f}"
+    return f"{said['samples']:,}", share, f"{said['ctr_ratio']:.2f}"
+
+
+def _right(title: str, first: str, *heads: str) -> Table:
+    """A table whose columns but the first are numbers."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(first, overflow="fold")
+    for head in heads:
+        table.add_column(head, justify="right", overflow="fold")
+    return table
 
 
 def _features(features: Iterable[Mapping[str, Any]]) -> Table:

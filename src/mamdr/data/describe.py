@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from mamdr.data.domains import SPLITS, Dataset, Schema
+from mamdr.data.published import Published, published
 from mamdr.data.schema import OWNERS
 
 
@@ -17,7 +19,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     percentage of all, positives, ctr_ratio (positives / negatives; None without negatives), users and items
     (None where the data do not say), rows of each split, duplicates dropped. A feature: name, owner, kind, and what
     its kind has: ids, shared (whose ids they are, or None), vectors (their width, or None), longest and mean_length (of
-    train's lists); mean and deviation (those that were taken out of numbers, or None).
+    train's lists); mean and deviation (those that were taken out of numbers, or None). What the paper prints is under
+    "published": users, items, train, val, test, samples, samples_per_domain, domains and remarks, or None where the
+    data set's name is none of its own.
 
     >>> rows = {"user_id": np.array([1, 2]), "item_id": np.array([3, 3]), "domain": np.array([0, 0]),
     ...         "label": np.array([1, 0])}
@@ -56,7 +60,12 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         **_totals(dataset),
         "samples_per_domain": total / len(domains) if domains else 0.0,
         "domains": domains,
+        "published": _published(published(dataset.name)),
     }
+
+
+def _published(paper: Published | None) -> dict[str, Any] | None:
+    return {"samples": paper.samples, **asdict(paper)} if paper else None
 
 
 def _owned(schema: Schema, owner: str) -> list[str]:

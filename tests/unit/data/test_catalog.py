@@ -9,8 +9,10 @@ import pytest
 from tests.unit.data import raw
 
 from mamdr.data.catalog import SOURCES, build_source, fetch, source
+from mamdr.data.describe import describe
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.negatives import paper_ratios
+from mamdr.data.published import published
 from mamdr.data.split import authors_counts
 from mamdr.errors import ConfigError
 
@@ -46,6 +48,19 @@ def test_amazon_6_has_its_domains_in_the_papers_order(tmp_path: Path) -> None:
     data = build_source("amazon-6", folder)
     assert data.schema.domains == six
     assert data.facts["ctr_ratio"] == [0.22, 0.23, 0.32, 0.23, 0.47, 0.21]
+
+
+@pytest.mark.parametrize("authors", [False, True])
+def test_the_counts_of_table_3_on_the_real_files(real_data: Path, authors: bool) -> None:
+    chosen, paper = ["Gift_Cards", "Magazine_Subscriptions"], published("amazon-13")
+    assert paper is not None
+    ratios = {name: paper.domains[name].ctr_ratio for name in chosen}
+    data = build_source("amazon", real_data / "amazon2018", chosen, ctr_ratio=ratios, authors=authors)
+    found = describe(data)["domains"]
+    for name in chosen:
+        assert found[name]["samples"] == pytest.approx(
+            paper.domains[name].samples, rel=0 if authors else 0.02
+        )
 
 
 def test_taobao_brings_its_vectors_along(tmp_path: Path) -> None:
