@@ -35,7 +35,7 @@ def build_command(
         typer.Option(
             "--categories",
             metavar="A,B,...",
-            help="Of amazon: which, in this order. Default: all, alphabetically.",
+            help="Which domains, in this order. Default: all, alphabetically.",
         ),
     ] = None,
     fetching: Annotated[
@@ -60,7 +60,8 @@ def build_command(
     """Make a data folder from a known source's raw files.
 
     amazon-6, amazon-13, taobao-10, -20 and -30 are the paper's benchmarks; authors is what the authors' code
-    prepared.
+    prepared. Others are public data with labels of their own, and domains as others take them: movielens-1m
+    (age groups), kuairand (tabs), ali-ccp (field 301), aliexpress (countries), and ciao (categories, no labels).
 
     Example:
 

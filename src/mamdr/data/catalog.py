@@ -13,7 +13,8 @@ from mamdr.config import lookup
 from mamdr.data.build import Progress, Ratio, build
 from mamdr.data.domains import Dataset
 from mamdr.data.download import Remote, download
-from mamdr.data.readers import amazon, authors, taobao
+from mamdr.data.interactions import domain_names
+from mamdr.data.readers import aliccp, aliexpress, amazon, authors, ciao, kuairand, movielens, taobao
 from mamdr.data.sample import sample_users
 from mamdr.data.vectors import Vectors
 from mamdr.errors import ConfigError
@@ -71,18 +72,41 @@ def _taobao(
     return Raw(table, vectors, tuple(names))
 
 
+def _whole(
+    raw: Path,
+    categories: Sequence[str] | None,
+    progress: Progress | None,
+    *,
+    read: Callable[[Path], pl.DataFrame],
+) -> Raw:
+    """A source whose reader takes the folder; categories choose among its domains."""
+    if progress:
+        progress(f"reading {raw}", 0, 1)
+    table = read(raw)
+    names = dict.fromkeys(domain_names(table))
+    for name in categories or ():
+        lookup(names, name, "category")
+    chosen = tuple(categories or names)
+    return Raw(table.filter(pl.col("domain").is_in(chosen)), domains=chosen)
+
+
 SOURCES: Mapping[str, Source] = {
+    "ali-ccp": Source(functools.partial(_whole, read=aliccp.read)),
+    "aliexpress": Source(functools.partial(_whole, read=aliexpress.read)),
     "amazon": Source(_amazon, remote=amazon.remote),
     "amazon-6": Source(_amazon, _SIX, amazon.remote),
     "amazon-13": Source(_amazon, _THIRTEEN, amazon.remote),
     "authors": Source(prepared=authors.read),
+    "ciao": Source(functools.partial(_whole, read=ciao.read)),
+    "kuairand": Source(functools.partial(_whole, read=kuairand.read)),
+    "movielens-1m": Source(functools.partial(_whole, read=movielens.read)),
     "taobao": Source(functools.partial(_taobao, themes=None)),
     "taobao-10": Source(functools.partial(_taobao, themes=10)),
     "taobao-20": Source(functools.partial(_taobao, themes=20)),
     "taobao-30": Source(functools.partial(_taobao, themes=30)),
 }
-"""Sources by name: the paper's five benchmarks (MAMDR, section V-A), the files they are made of, and what the authors'
-code prepares."""
+"""Sources by name: the paper's five benchmarks (MAMDR, section V-A), the files they are made of, what the authors'
+code prepares, and other public data with the domains that others give them."""
 
 
 def source(name: str) -> Source:

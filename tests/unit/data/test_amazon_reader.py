@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mamdr.data.readers import amazon
+from mamdr.data.readers import amazon, blocks
 from mamdr.errors import ConfigError, DataError
 
 
@@ -71,7 +71,7 @@ def test_gz_and_plain_files_are_read_and_named_by_category(tmp_path: Path) -> No
 def test_a_bad_line_is_named(
     tmp_path: Path, line: str, says: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amazon, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     _write(tmp_path, _lines(_review(), _review()) + line + "\n" + _lines(_review()))
     with pytest.raises(DataError, match=says):
         amazon.read(tmp_path)
@@ -81,7 +81,7 @@ def test_a_bad_line_is_named(
 def test_blocks_of_any_size_give_the_same(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amazon, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     _write(tmp_path, _lines(*[_review(asin=f"B{number}") for number in range(30)]))
     assert amazon.read(tmp_path)["item_id"].to_list() == [f"B{number}" for number in range(30)]
 
@@ -119,6 +119,12 @@ def test_an_empty_file_is_named(tmp_path: Path, name: str, text: str) -> None:
 def test_a_file_of_no_bytes_is_named(tmp_path: Path) -> None:
     (tmp_path / "Gift_Cards_5.json.gz").write_bytes(b"")
     with pytest.raises(DataError, match=r"Gift_Cards_5.json.gz is empty"):
+        amazon.read(tmp_path)
+
+
+def test_descriptions_in_the_place_of_reviews_are_told(tmp_path: Path) -> None:
+    _write(tmp_path, _lines({"asin": "B1", "title": "a card", "price": "$1"}))
+    with pytest.raises(DataError, match=r"Gift_Cards_5\.json\.gz line 1 has no field 'reviewerID'"):
         amazon.read(tmp_path)
 
 

@@ -83,6 +83,28 @@ def test_a_vector_that_is_none_is_named_by_its_line(folder: Path, vector: str) -
         taobao.read(folder)
 
 
+@pytest.mark.parametrize("name", [USERS, "item_embedding.csv"])
+def test_the_log_in_the_place_of_vectors_is_told(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / LOG).read_bytes())
+    with pytest.raises(DataError, match=rf"{name} line \d+ has id '10\d\d', again"):
+        taobao.read(folder)
+
+
+@pytest.mark.parametrize(("own", "says"), [("1003", "line 7 has id '1003', again"), ("", "line 7 has no id")])
+def test_an_id_that_comes_twice_or_is_empty_is_named_by_its_line(folder: Path, own: str, says: str) -> None:
+    lines = (folder / USERS).read_text().splitlines()
+    lines[6] = f"{own},1.0 2.0 3.0 4.0"
+    (folder / USERS).write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"{USERS} {says}"):
+        taobao.read(folder)
+
+
+def test_vectors_in_the_place_of_the_log_are_told(folder: Path) -> None:
+    (folder / LOG).write_bytes((folder / USERS).read_bytes())
+    with pytest.raises(DataError, match=r"theme_click_log\.csv has no column 'theme_id'"):
+        taobao.read(folder)
+
+
 def test_more_themes_than_there_are_is_told(folder: Path) -> None:
     with pytest.raises(DataError, match="holds 4 themes"):
         taobao.read(folder, 10)

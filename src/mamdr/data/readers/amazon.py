@@ -11,19 +11,18 @@ Sources of the files: McAuley et al. 2015; Ni, Li and McAuley 2019; Hou et al. 2
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import polars as pl
 
 from mamdr.config import lookup
 from mamdr.data.download import Remote
+from mamdr.data.readers.blocks import blocks
 from mamdr.errors import DataError
 
 
@@ -47,7 +46,6 @@ _2023 = _Shape(
 )
 _ENDS = ("_5.json.gz", "_5.json", ".jsonl.gz", ".jsonl", ".json.gz", ".json")
 _ADDRESS = "https://datarepo.eng.ucsd.edu/mcauley_group/data/amazon_v2/categoryFilesSmall/"
-_BLOCK = 1 << 25  # bytes parsed at once: memory stays bounded for files of any size
 
 
 def find(raw: Path) -> dict[str, Path]:
@@ -112,7 +110,7 @@ def read(
 def read_file(path: Path) -> pl.DataFrame:
     """user_id, item_id, rating and timestamp of one review file."""
     shape, tables = None, []
-    for block, line in _blocks(path):
+    for block, line in blocks(path):
         shape = shape or _shape(block)
         tables.append(_parse(block, path, line, shape).rename(shape.names))
     if shape is None or not sum(map(len, tables)):
@@ -127,33 +125,6 @@ def _shape(block: bytes) -> _Shape:
     except ValueError:
         return _2018
     return _2023 if isinstance(first, dict) and "parent_asin" in first else _2018
-
-
-def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Whole lines of a file in blocks, each with the number of its first line."""
-    line, rest = 1, b""
-    opener = cast(Callable[[Path, str], IO[bytes]], gzip.open if path.suffix == ".gz" else open)
-    with opener(path, "rb") as file:
-        while True:
-            try:
-                data = file.read(_BLOCK)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise DataError(
-                    f"{path.name} is no whole gzip file: it breaks off or is damaged after line "
-                    f"{line + rest.count(10)} ({error})",
-                    "a complete .json.gz file",
-                    "Fetch the file again",
-                ) from error
-            end = data.rfind(b"\n") + 1
-            block = rest + (data[:end] if data else b"")
-            rest = data[end:] if end or not data else rest + data
-            if not data:
-                break
-            if end:
-                yield block, line
-                line += block.count(b"\n")
-    if block.strip():
-        yield block, line
 
 
 def _parse(block: bytes, path: Path, line: int, shape: _Shape) -> pl.DataFrame:

@@ -124,6 +124,11 @@ def _vectors(path: Path) -> Vectors:
             f"{width or 'some'} numbers with spaces between, as in its first line",
             _SOURCE,
         )
+    again = ~ids.is_first_distinct() | ids.is_null()
+    if again.any():
+        at = int(again.arg_max() or 0)
+        found = f"has id {ids[at]!r}, again" if ids[at] else "has no id"
+        raise DataError(f"{path.name} line {at + 2} {found}", "each id once", _SOURCE)
     values = np.asarray(numbers.explode().to_numpy(), dtype=np.float32).reshape(len(frame), width)
     return Vectors(ids, values, path.name)
 
