@@ -105,6 +105,8 @@ class PLE(Masked):
 class STAR(Masked):
     def __init__(self, sizes: dict[str, int]) -> None:
         super().__init__(sizes)
+        self.auxiliary = network(self.width, multi.STAR_AUXILIARY)
+        self.width -= multi.EMBEDDING  # the domain's embedding, last, is for the auxiliary network alone
         self.norm = nn.BatchNorm1d(self.width)
         self.shapes = list(itertools.pairwise([self.width, *multi.STAR_HIDDEN, 1]))
         self.shared = nn.ModuleList(nn.Linear(before, after) for before, after in self.shapes)
@@ -112,10 +114,9 @@ class STAR(Masked):
             nn.ModuleList(nn.Linear(before, after) for before, after in self.shapes)
             for _ in range(self.domains)
         )
-        self.auxiliary = network(self.width, multi.STAR_AUXILIARY)
 
     def each(self, rows: Tensor) -> list[Tensor]:
-        normal, beside = self.norm(rows), self.auxiliary(rows)
+        normal, beside = self.norm(rows[:, : self.width]), self.auxiliary(rows)
         return [self._one(normal, own) + beside for own in self.own]
 
     def _one(self, x: Tensor, own: Any) -> Tensor:

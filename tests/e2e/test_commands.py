@@ -198,9 +198,10 @@ def test_fine_tuning_is_told_of(place: Path) -> None:
         (["--set", "train.epochs=3"], "unknown key train.epochs"),
         (["--set", "strategy.nmu_helpers=3"], "unknown key strategy.nmu_helpers; expected one of"),
         (["--set", "strategy.specific_lr=2"], "strategy.specific_lr = 2; expected less than or equal to 1"),
-        (["--set", "strategy.name=maml"], "unknown strategy 'maml'"),
+        (["--set", "strategy.name=mamd"], "unknown strategy 'mamd'"),
         (["--set", "model.name=deep"], "unknown model 'deep'"),
         (["--set", "model.dropout=2"], "model.dropout = 2; expected less than 1"),
+        (["--set", "model.hidden=[0]"], "model.hidden.0 = 0; expected greater than or equal to 1"),
         (["--set", "inner.name=7"], "unknown inner optimizer 7"),
         (["--set", "train.device=tpu:0"], "train.device = 'tpu:0'"),
         (["--set", "rounds=3"], "--set rounds=3; expected table.key=value"),
@@ -212,6 +213,25 @@ def test_fine_tuning_is_told_of(place: Path) -> None:
 )
 def test_recipes_that_do_not_fit(change: list[str], message: str, place: Path) -> None:
     assert message in bad(*words("new", *change), folder=place, code=2)
+    assert not (place / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ('name = "mmoe"\ncount = 1', "model.count = 1; expected greater than or equal to 2"),
+        ('name = "ple"\nspecific = 0', "model.specific = 0; expected greater than or equal to 1"),
+        ('name = "star"\nhidden = [8, 0]', "model.hidden.1 = 0; expected greater than or equal to 1"),
+        (
+            'name = "sar_net"\nintervention = "brand"',
+            "model.intervention = 'brand'; expected a numeric column",
+        ),
+    ],
+)
+def test_models_that_cannot_be(model: str, message: str, place: Path) -> None:
+    """Told before training, and nothing is written."""
+    (place / "model.toml").write_text(f'[model]\n{model}\n[strategy]\nname = "dn"\n')
+    assert message in bad(*words("new", recipe="model.toml"), folder=place, code=2)
     assert not (place / "new").exists()
 
 

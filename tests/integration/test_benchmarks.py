@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import bounds, models, naive, ours, shapes
+from benchmarks import bounds, models, multi, multi_masked, multi_ours, naive, ours, shapes
 from tests.oracles import learning
 
-from mamdr.data.domains import Dataset
-from mamdr.models import MODELS
+from mamdr.data.domains import Dataset, Schema
+from mamdr.models import MODELS, build
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,6 +71,27 @@ def test_model_domains_names_every_model_of_the_promise() -> None:
     names = {"shared_bottom", "mmoe", "ple", "star", "pepnet"} & MODELS.keys()
     assert figures["model_domains"].keys() == figures["uniform"].keys() == names
     assert all(ratio > 0 for ratio in figures["model_domains"].values())
+
+
+def test_model_peers_compares_every_model_with_what_has_it(tmp_path: Path) -> None:
+    """The other libraries are not installed; what is made in Scenario-Wise-Rec's manner needs none."""
+    figures = _run("model_peers", "--venvs", str(tmp_path))
+    assert figures["model_peers"].keys() == {"shared_bottom", "star"}  # of four, in a smoke run
+    for by_domains in figures["ratios"].values():
+        assert {name for ratios in by_domains.values() for name in ratios} == {"masking"}
+
+
+@pytest.mark.parametrize("name", ["shared_bottom", "mmoe", "ple", "star"])
+def test_masked_models_have_our_models_values(name: str) -> None:
+    """As many to train, but for STAR's norms of each domain; and a logit a row."""
+    sizes = {"user_id": 30, "item_id": 20, "domain": 4}
+    settings = multi_ours.SETTINGS[name] | {"embedding": multi.EMBEDDING}
+    schema = Schema(tuple("abcd"), {"user_id": 30, "item_id": 20})
+    masked = multi_masked.MODELS[name](sizes)
+    counts = [sum(p.numel() for p in made.parameters()) for made in (build(name, schema, settings), masked)]
+    assert counts[0] == pytest.approx(counts[1], rel=0.01)
+    table = multi.rows(domains=4, steps=2, batch=32, users=30, items=20)
+    assert all(masked(batch).shape == labels.shape == (32,) for batch, labels in multi.batches(table, 32, 1))
 
 
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:

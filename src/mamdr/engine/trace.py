@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from mamdr.data.domains import Batch, Schema
 from mamdr.data.vocabulary import PADDING
 from mamdr.engine.look import looking
+from mamdr.engine.misfit import FAILURES, column_of, misfit
 from mamdr.errors import ModelError
 from mamdr.parameters import Space
 
@@ -69,8 +70,8 @@ def trace(module: nn.Module, schema: Schema, *, specific: Callable[[str], bool] 
     The module is afterwards as it was before.
 
     Raises:
-        ModelError: the module does not take a batch (a wrong feature name, an embedding too small for its column), or
-            does not return one finite logit a row.
+        ModelError: the module does not take a batch (a wrong feature name, an embedding too small for its column, no
+            part for some domain), or does not return one finite logit a row.
 
     Cost: two forward passes of 257 rows.
     """
@@ -103,14 +104,7 @@ def _watch(reached: set[str | None], batch: Batch) -> Callable[..., None]:
     """A forward pre-hook that notes which column an embedding is given."""
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        ids: Tensor = args[0] if args else kwargs["input"]
-        flat = ids.reshape(-1)
-        same = [
-            name
-            for name, column in batch.items()
-            if len(flat) == column.numel() and torch.equal(flat.to(column.dtype), column.reshape(-1))
-        ]
-        reached.add(same[0] if same else None)
+        reached.add(column_of(args[0] if args else kwargs["input"], batch))
 
     return hook
 
@@ -118,19 +112,8 @@ def _watch(reached: set[str | None], batch: Batch) -> Callable[..., None]:
 def _forward(module: nn.Module, batch: Batch) -> None:
     try:
         logits = module(dict(batch))
-    except KeyError as error:
-        have = ", ".join(sorted(batch))
-        raise ModelError(
-            f"the module reads {error} from a batch",
-            f"one of the columns {have}",
-            "Rename it in the module or the data",
-        ) from error
-    except (IndexError, RuntimeError, TypeError, AttributeError, ValueError) as error:
-        raise ModelError(
-            f"the module's forward fails on a batch of this data: {type(error).__name__}: {error}",
-            "forward(batch) with batch a dict of columns, embeddings with a row for each id",
-            "Size embeddings by the data's schema (schema.ids) and read columns by name",
-        ) from error
+    except FAILURES as error:
+        raise misfit(module, batch, error) from error
     if not isinstance(logits, Tensor) or logits.shape != (_ROWS,):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(

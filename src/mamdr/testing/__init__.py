@@ -12,12 +12,13 @@
 from mamdr.testing.lab import parameters_of, problem_of, same_bits, scores, train
 from mamdr.testing.market import tiny_market
 from mamdr.testing.models import ModelConformance
-from mamdr.testing.modules import TiedTables, TwoTables, lively
+from mamdr.testing.modules import NormedTables, TiedTables, TwoTables, lively
 from mamdr.testing.stores import StoreConformance
 from mamdr.testing.strategies import StrategyConformance
 
 __all__ = [
     "ModelConformance",
+    "NormedTables",
     "StoreConformance",
     "StrategyConformance",
     "TiedTables",

@@ -101,7 +101,10 @@ class Bad(nn.Module):
         ),
         ("shape", r"forward returned \(257, 1\) for 257 rows; expected logits of shape \(257,\)"),
         ("list", "forward returned list for 257 rows"),
-        ("small", "fails on a batch of this data: IndexError: .*embeddings with a row for each id"),
+        (
+            "small",
+            "the embedding 'user' has 5 rows, and column 'user_id' holds ids up to 22; expected 23 rows",
+        ),
         ("nan", "logits that are not finite"),
     ],
 )
