@@ -252,13 +252,16 @@ def _domains(summary: Summary) -> tuple[list[str], list[list[str]]]:
 
 
 def _grid(summary: Summary) -> tuple[list[str], list[list[str]]]:
-    heads = ["", *(label for _, label in summary.columns)]
+    heads = ["", *(label for _, label in summary.columns), f"s a round ({summary.base})", "parameters"]
     lines = []
     for name, label in summary.rows:
         entries = [summary.entry(name, column) for column, _ in summary.columns]
-        lines.append([label, *(_text(entry) if entry else "" for entry in entries)])
+        base = summary.entry(name, summary.experiment.baseline)
+        cost = [_figure(base.seconds, "{:.2f}"), _figure(base.parameters, "{:,}")] if base else ["", ""]
+        lines.append([label, *(_text(entry) if entry else "" for entry in entries), *cost])
         if any(entry and entry.paper is not None for entry in entries):
-            lines.append([f"{label}, paper", *(_figure(entry.paper) if entry else "" for entry in entries)])
+            papers = [_figure(entry.paper) if entry else "" for entry in entries]
+            lines.append([f"{label}, paper", *papers, "", ""])
     return heads, lines
 
 

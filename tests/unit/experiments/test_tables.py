@@ -133,8 +133,8 @@ def test_a_grid_has_rows_columns_and_the_papers_line() -> None:
         cell: result_of_row(cell) for cell in cells(table_10, 1, rows=["mlp"], columns=["dn", "alternate"])
     }
     text = markdown(summarise(table_10, list(made), made, "taobao-10"))
-    assert "| MLP | 0.6000 | 0.6000 |" in text
-    assert "| MLP, paper | 0.7022 | 0.7204 |" in text
+    assert "| MLP | 0.6000 | 0.6000 | 2.00 | 1,234 |" in text
+    assert "| MLP, paper | 0.7022 | 0.7204 |  |  |" in text
 
 
 @pytest.mark.parametrize(
