@@ -9,14 +9,14 @@ from mamdr.parameters.point import Point
 from mamdr.parameters.space import Space
 
 
-def lay_over(point: Point, part: Point) -> None:
-    """Add a part's dense values to a point's, in place. Cost: the part's values; of factors their product."""
+def lay_over(point: Point, part: Point, share: float = 1.0) -> None:
+    """Add a share of a part's dense values to a point's, in place. Cost: its values; of factors their product."""
     space, kept = point.space, point.space.part
     if kept is space:
-        point.dense.add_(part.dense)
+        point.dense.add_(part.dense, alpha=share)
         return
     for index, places in space.held.items():
-        point.parameter(index).add_(_value(part, places))
+        point.parameter(index).add_(_value(part, places), alpha=share)
 
 
 def pushed(space: Space, part: Point | None, displacement: Point, rate: float) -> Point:

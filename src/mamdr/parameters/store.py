@@ -93,12 +93,19 @@ class Overlay:
         specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone.
         domain: i.
         rows: when given, a push keeps only these rows (a domain's own); by default all that a walk touched.
+        share: λ_i, how much of the specific part a pull lays over: θ_S + λ_i θ_i. Training lays over all of it.
     """
 
     def __init__(
-        self, shared: Store, specific: MutableMapping[int, Point], domain: int, rows: Ids | None = None
+        self,
+        shared: Store,
+        specific: MutableMapping[int, Point],
+        domain: int,
+        rows: Ids | None = None,
+        share: float = 1.0,
     ) -> None:
         self.shared, self.specific, self.domain, self.rows = shared, specific, domain, rows
+        self.share = share
 
     @property
     def space(self) -> Space:
@@ -108,12 +115,13 @@ class Overlay:
         """Cost: a pull from shared, and a sum over the specific rows among them."""
         point = self.shared.pull(ids, allocate)
         specific = self.specific.get(self.domain)
-        if specific is not None:
-            lay_over(point, specific)
+        if specific is not None and self.share:
+            lay_over(point, specific, self.share)
             for t, wanted in enumerate(ids):
                 here, there = positions(specific.ids[t], wanted)
                 device = point.flat.device
-                point.rows(t).index_add_(0, there.to(device), specific.rows(t)[here.to(device)])
+                rows = specific.rows(t)[here.to(device)]
+                point.rows(t).index_add_(0, there.to(device), rows, alpha=self.share)
         return point
 
     def push(self, displacement: Point, rate: float) -> None:

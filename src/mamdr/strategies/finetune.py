@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, ClassVar
 
 from pydantic import Field, SkipValidation
@@ -81,8 +82,9 @@ class Finetune:
         tally.write(state, "tuned")
         return state
 
-    def _store(self, state: State, domain: int) -> Overlay:
-        return Overlay(self.after.params_for(state, domain), state.tuned, domain)
+    def _store(self, state: State, domain: int, share: float = 1.0) -> Overlay:
+        whole = dataclasses.replace(state, shares={})  # a share is one of what fine-tuning adds
+        return Overlay(self.after.params_for(whole, domain), state.tuned, domain, share=share)
 
     def params_for(self, state: State, domain: int) -> Store:
-        return self._store(state, domain)
+        return self._store(state, domain, state.shares.get(domain, 1.0))

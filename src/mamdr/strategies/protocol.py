@@ -154,6 +154,8 @@ class State:
         samples: rows trained on so far, by every walk.
         tuned: δ_i by domain, of strategies that fine-tune; laid over what the domain is served with else.
         memory: what combiners remember.
+        shares: λ_i by domain, how much of its specific part (or of its fine-tuning) serves it; 1 where there is none.
+            Training knows nothing of them.
     """
 
     shared: LocalStore
@@ -166,6 +168,7 @@ class State:
     samples: int = 0
     tuned: dict[int, Point] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
+    shares: dict[int, float] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:

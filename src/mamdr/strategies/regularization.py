@@ -134,7 +134,7 @@ class DomainRegularization:
         return Overlay(state.shared, state.specific, domain, rows)
 
     def params_for(self, state: State, domain: int) -> Store:
-        return Overlay(state.shared, state.specific, domain)
+        return Overlay(state.shared, state.specific, domain, share=state.shares.get(domain, 1.0))
 
 
 def _shuffled(state: State, domain: int) -> Point:

@@ -72,4 +72,4 @@ class Separate:
         return state.moments.setdefault(f"inner/{domain}", Moments())
 
     def params_for(self, state: State, domain: int) -> Store:
-        return Overlay(state.shared, state.specific, domain)
+        return Overlay(state.shared, state.specific, domain, share=state.shares.get(domain, 1.0))

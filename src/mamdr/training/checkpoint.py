@@ -60,6 +60,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
+        "shares": [[domain, state.shares[domain]] for domain in sorted(state.shares)],
         "space": _describe(state.space),
         "part": _describe(part),
         "extra": dict(extra),
@@ -125,6 +126,7 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         meta["samples"],
         tuned,
         memory,
+        dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
     )
     return state, meta["extra"]
 

@@ -24,6 +24,9 @@ class TrainOptions:
         device: where the module computes, "cpu" or a torch device such as "cuda:0" (jobs must be 1 there).
         conflict_every: record how much domains conflict every so many rounds, and at the start; 0 never does. Costs a
             forward and a backward pass over the training rows (of at most 200 domains) each time.
+        shares: at the end, serve each domain with that share λ_i of its specific part, of these, with which its
+            validation AUC is highest (the smallest of several); with 0 among them no domain is below the shared
+            parameters on validation. Empty leaves all at 1. Costs a pass over the validation rows for each share.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 50
@@ -33,3 +36,4 @@ class TrainOptions:
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
     device: str = "cpu"
     conflict_every: Annotated[int, Field(ge=0)] = 0
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()

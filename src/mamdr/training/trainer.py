@@ -41,6 +41,7 @@ from mamdr.training.folder import (
 from mamdr.training.options import TrainOptions
 from mamdr.training.run import Run
 from mamdr.training.scoring import check_data, measure, watched
+from mamdr.training.shares import choose_shares
 from mamdr.training.stopping import EarlyStopping
 
 
@@ -124,6 +125,7 @@ class Trainer:
         problem = self._problem(session)
         if state.round == 0:
             state = self.strategy.init(state, problem)
+        state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
         walker = Walker(session)
         walks = Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
         run = _heard(walks, listeners)
@@ -155,10 +157,25 @@ class Trainer:
             )
             self._commit(state, info, done)
         reason = "validation" if done else "rounds"
+        self._choose_shares(session, state, listeners)
         info |= {"status": "finished", "stopped_by": reason}
         if self.folder:
             write_info(self.folder, info)
         listeners.hear("stop", round=state.round, best_round=self.stopping.best_round, stopped_by=reason)
+
+    def _choose_shares(self, session: Session, last: State, listeners: Listeners) -> None:
+        """Choose how much of its specific part serves each domain, in the best round's state alone."""
+        if not self.options.shares:
+            return
+        best = self._best_state(last)
+        best.shares = choose_shares(session, self.strategy, best, self.options.shares)
+        metrics = measure(session, self.strategy, best, "val")
+        if self.folder is not None:
+            path = checkpoint_folder(self.folder, best.round)
+            checkpoint.save(path, best, checkpoint.read_meta(path)["extra"])
+        names = self.data.schema.domains
+        shares = {names[domain]: share for domain, share in best.shares.items()}
+        listeners.hear("shares", round=best.round, shares=shares, val=metrics.to_json())
 
     def _conflict(self, session: Session, state: State) -> dict[str, Any]:
         """What an event tells of the conflict between domains, in the rounds that record it."""

@@ -1,0 +1,42 @@
+"""How much of its specific part serves a domain: Θ_i = θ_S + λ_i · θ_i, with λ_i chosen on validation.
+
+What a domain learned from few rows may be worse than nothing. A share of 0 serves it by the shared parameters, so that
+no domain is below them on validation; a share between takes the part back to where it still helps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mamdr.engine import Predictor, Session
+from mamdr.evaluation.auc import grouped_auc
+from mamdr.strategies import State, Strategy
+
+
+def choose_shares(
+    session: Session, strategy: Strategy, state: State, shares: Sequence[float]
+) -> dict[int, float]:
+    """λ_i of each domain with a part of its own: the share of the highest validation AUC, the smallest of several.
+
+    A domain whose validation rows have one class, or none, keeps all of its part.
+
+    Cost: a pull and a forward pass over a domain's validation rows for each share.
+    """
+    val = session.data.val
+    predict = Predictor(session, val, state.buffers)
+    bounds, labels = val.offsets.tolist(), val.labels.numpy()
+    chosen = {}
+    for domain in sorted({*state.specific, *state.tuned}):
+        own = labels[bounds[domain] : bounds[domain + 1]]
+        if own.min(initial=1) == own.max(initial=0):
+            continue
+        aucs = []
+        for share in (tried := sorted(shares)):
+            served = strategy.params_for(dataclasses.replace(state, shares={domain: share}), domain)
+            scores = predict(served, domain).numpy()
+            aucs.append(grouped_auc(scores, own, np.zeros(len(own), np.int64), 1)[0])
+        chosen[domain] = tried[int(np.argmax(aucs))]
+    return chosen
