@@ -86,6 +86,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "jobs": 1,
         "device": "cpu",
         "conflict_every": 0,
+        "shares": (),
     }
     assert tables["specific"] == {"parameters": "all"}
     assert tables["inner"] == {"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
