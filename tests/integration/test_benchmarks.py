@@ -94,6 +94,14 @@ def test_masked_models_have_our_models_values(name: str) -> None:
     assert all(masked(batch).shape == labels.shape == (32,) for batch, labels in multi.batches(table, 32, 1))
 
 
+def test_building_times_both_tables() -> None:
+    figures = _run("building")
+    market = figures["market"]
+    assert market["rows"] > 3 * market["positives"] > 0
+    assert all(market[key] > 0 for key in ("wall_s", "cpu_s", "peak_mb"))
+    assert "amazon" not in figures  # not at tiny sizes
+
+
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:
     figures = _run("peers", "--venvs", str(tmp_path))
     assert figures["peers"] == {"deepctr-torch": None, "torch-rechub": None}

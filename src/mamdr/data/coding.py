@@ -96,9 +96,10 @@ def fitted(
     vocabularies, encoded = {}, dict(rows)
     for group, members in by_group.items():
         known = values[group]
-        seen = np.unique(np.concatenate([_codes(rows[member][train]) for member in members]))
-        if group in vectors:
-            seen = np.union1d(seen, np.flatnonzero(vectors[group].known(known)))
+        held = vectors[group].known(known).copy() if group in vectors else np.zeros(len(known), dtype=bool)
+        for member in members:
+            held[_codes(rows[member][train])] = True
+        seen = np.flatnonzero(held)
         ids = np.full(len(known), UNKNOWN, dtype=np.int32)
         ids[seen] = np.arange(FIRST, FIRST + len(seen))
         words = Vocabulary(known.gather(seen))
@@ -123,6 +124,19 @@ def standardised(
         scales[name] = (mean, deviation)
         rows[name] = ((rows[name] - mean) / deviation).astype(np.float32)
     return scales
+
+
+def distinct_codes(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The distinct values of an array, sorted. Several times faster than `np.unique`, which hashes where many differ.
+
+    >>> distinct_codes(np.array([7, 3, 7])).tolist()
+    [3, 7]
+    """
+    ordered = np.sort(codes)
+    first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    found: npt.NDArray[np.int64] = ordered[first]
+    return found
 
 
 def numbers(table: pl.DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mamdr.data.coding import distinct_codes
 from mamdr.errors import ConfigError
 from mamdr.seeds import generator
 
@@ -74,7 +75,7 @@ def draw(users: Codes, items: Codes, ratio: float, seed: int, domain: str) -> tu
     source = generator(seed, "negatives", domain)
     names, user = np.unique(users, return_inverse=True)
     choices, item = np.unique(items, return_inverse=True)
-    positives = np.unique(user * len(choices) + item)
+    positives = distinct_codes(user * len(choices) + item)
     owned = np.bincount(user, minlength=len(names))
     free = len(choices) - np.bincount(positives // len(choices), minlength=len(names))
     wanted = np.minimum((owned / ratio).astype(np.int64), free)
