@@ -17,7 +17,7 @@ from mamdr.data.interactions import domain_names
 from mamdr.data.readers import aliccp, aliexpress, amazon, authors, ciao, kuairand, movielens, taobao
 from mamdr.data.sample import sample_users
 from mamdr.data.vectors import Vectors
-from mamdr.errors import ConfigError
+from mamdr.errors import ConfigError, DataError
 
 _SIX = (
     *("Musical_Instruments", "Office_Products", "Patio_Lawn_and_Garden"),
@@ -60,6 +60,20 @@ def _amazon(raw: Path, categories: Sequence[str] | None, progress: Progress | No
     return Raw(amazon.read(raw, categories, progress), domains=tuple(categories) if categories else None)
 
 
+def _amazon_whole(raw: Path, categories: Sequence[str] | None, progress: Progress | None) -> Raw:
+    """All categories of a benchmark, each of which must have its file before any is read."""
+    found = amazon.find(raw)
+    missing = [name for name in categories or () if name not in found]
+    if missing:
+        files = ", ".join(f"{name}_5.json.gz" for name in missing)
+        raise DataError(
+            f"{raw} lacks {files}",
+            "a review file for each category of the benchmark",
+            "Add --download, or build amazon with --categories",
+        )
+    return _amazon(raw, categories, progress)
+
+
 def _taobao(
     raw: Path, categories: Sequence[str] | None, progress: Progress | None, *, themes: int | None
 ) -> Raw:
@@ -94,8 +108,8 @@ SOURCES: Mapping[str, Source] = {
     "ali-ccp": Source(functools.partial(_whole, read=aliccp.read)),
     "aliexpress": Source(functools.partial(_whole, read=aliexpress.read)),
     "amazon": Source(_amazon, remote=amazon.remote),
-    "amazon-6": Source(_amazon, _SIX, amazon.remote),
-    "amazon-13": Source(_amazon, _THIRTEEN, amazon.remote),
+    "amazon-6": Source(_amazon_whole, _SIX, amazon.remote),
+    "amazon-13": Source(_amazon_whole, _THIRTEEN, amazon.remote),
     "authors": Source(prepared=authors.read),
     "ciao": Source(functools.partial(_whole, read=ciao.read)),
     "kuairand": Source(functools.partial(_whole, read=kuairand.read)),

@@ -67,6 +67,7 @@ def test_what_is_wrong_is_named(folder: Path) -> None:
         ("processed_data/uid2id.json", '"raw-uid-6": 0', '"raw-uid-6": 1', "ids that are not 0 to 5"),
         ("processed_data/item_emb.json", '"3"', '"30"', "no vector for id '3'"),
         ("processed_data/item_emb.json", "3.000000", "three", "vectors that are none"),
+        ("processed_data/item_emb.json", "3.000000 ", "", r"item_emb\.json holds .* of several widths"),
         ("processed_data/pid2id.json", "{", "", "is not JSON"),
     ],
 )

@@ -14,7 +14,7 @@ from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.negatives import paper_ratios
 from mamdr.data.published import published
 from mamdr.data.split import authors_counts
-from mamdr.errors import ConfigError
+from mamdr.errors import ConfigError, DataError
 
 SMALL = ("Gift_Cards", "Software")
 TABLE_4 = (
@@ -61,6 +61,15 @@ def test_the_counts_of_table_3_on_the_real_files(real_data: Path, authors: bool)
         assert found[name]["samples"] == pytest.approx(
             paper.domains[name].samples, rel=0 if authors else 0.02
         )
+
+
+def test_a_benchmark_without_some_of_its_files_names_them_before_any_is_read(tmp_path: Path) -> None:
+    folder = raw.amazon(tmp_path / "raw", SOURCES["amazon-6"].categories[2:], reviews=5)
+    (folder / "Video_Games_5.json.gz").write_bytes(b"no gzip, which reading it would tell")
+    with pytest.raises(
+        DataError, match=r"lacks Musical_Instruments_5\.json\.gz, Office_Products_5\.json\.gz"
+    ):
+        build_source("amazon-6", folder)
 
 
 def test_taobao_brings_its_vectors_along(tmp_path: Path) -> None:
