@@ -184,7 +184,23 @@ def test_a_synthetic_market(tmp_path: Path) -> None:
     assert "conflict" in _bad(ConfigError, "synthetic", "--out", tmp_path / "e", "--conflict", "2")
 
 
-@pytest.mark.parametrize("command", ["build", "import", "synthetic", "describe"])
+def test_features_for_data_without(raw: Path, tmp_path: Path) -> None:
+    _good("build", "amazon", "--raw", raw, "--out", tmp_path / "d")
+    words = ("--width", "4", "--passes", "1", "--batch-size", "64", "--neighbours", "2", "2")
+    for name in ("one", "two"):
+        said = _good("features", tmp_path / "d", "--out", tmp_path / name, *words)
+    assert "vectors of 4" in said
+    one, two = (Dataset.load(tmp_path / name) for name in ("one", "two"))
+    assert one.fingerprint == two.fingerprint
+    assert one.schema.vectors["item_id"].shape == (one.schema.ids["item_id"], 4)
+    assert one.train.labels.equal(Dataset.load(tmp_path / "d").train.labels)
+    again = _bad(ConfigError, "features", tmp_path / "one", "--out", tmp_path / "three", *words)
+    assert "has vectors for user_id" in again
+    wrong = _bad(ConfigError, "features", tmp_path / "d", "--out", tmp_path / "three", "--width", "0")
+    assert "width" in wrong
+
+
+@pytest.mark.parametrize("command", ["build", "import", "synthetic", "describe", "features"])
 def test_help_has_an_example(command: str) -> None:
     assert f"mamdr data {command}" in _good(command, "--help")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mamdr.cli.data_features import features_command
 from mamdr.cli.data_figures import show
 from mamdr.cli.data_import import import_command
 from mamdr.cli.data_options import CtrRatio, Out, Overwrite, Seed, Users, ratio_of
@@ -90,6 +91,7 @@ def build_command(
     show(dataset, out)
 
 
+data_app.command("features")(features_command)
 data_app.command("import")(import_command)
 
 
