@@ -193,6 +193,24 @@ def test_missing_files_of_a_country_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "spoilt", "missing"),
+    [
+        ("kuairand", "log_standard_4_08_to_4_21_1k.csv", "video_features_basic_1k.csv"),
+        ("ali-ccp", "sample_skeleton_train.csv", "common_features_test.csv"),
+        ("aliexpress", "aliexpress_ES_datasets/es_user_train.csv", "aliexpress_NL_datasets/nl_user_test.csv"),
+    ],
+)
+def test_a_missing_file_is_told_before_any_is_read(
+    tmp_path: Path, name: str, spoilt: str, missing: str
+) -> None:
+    WRITE[name](tmp_path)
+    (tmp_path / spoilt).write_text("this would be told, were it read")
+    (tmp_path / missing).unlink()
+    with pytest.raises(DataError, match="there is no "):
+        READ[name](tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "file", "line", "old", "new", "says"),
     [
         ("movielens-1m", "ratings.dat", 7, "::", "", "line 7 has 3 fields"),
