@@ -76,6 +76,15 @@ def test_killed_in_the_middle_and_started_again_it_comes_to_the_same(place: Path
     assert list((place / "killed/runs").iterdir()) == []
 
 
+def test_killed_before_there_was_a_run_it_begins_anew(place: Path) -> None:
+    key = next((place / "straight/results").glob("*alternate*seed1.json")).stem
+    begun = place / "early/runs" / key
+    begun.mkdir(parents=True)
+    (begun / "recipe.toml").write_text("")
+    good("experiment", "table-6", "--data", "data", "--out", "early", *SMALL, *SHORT, folder=place)
+    assert table(place / "early") == table(place / "straight")
+
+
 def test_figures_from_saved_predictions_by_another_route(place: Path) -> None:
     """AUC by scikit-learn and RANK by counting, from the probabilities on disk."""
     data, made = Dataset.load(place / "data"), table(place / "straight")

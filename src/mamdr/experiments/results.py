@@ -84,7 +84,9 @@ def drop_run(out: Path, cell: Cell) -> None:
 
 
 def _trained(folder: Path, cell: Cell, data: Dataset) -> Run:
-    return train(cell.recipe, data, folder, resume=(folder / "run.json").exists())
+    return train(
+        cell.recipe, data, folder, resume=folder.exists()
+    )  # a kill may have come before there was a run
 
 
 def _figures(run: Run, out: Path, cell: Cell) -> Result:

@@ -23,7 +23,7 @@ COMMANDS = [
     "experiment",
     "tune",
     "models",
-    *(f"data {name}" for name in ("build", "import", "describe", "synthetic")),
+    *(f"data {name}" for name in ("build", "import", "describe", "features", "synthetic")),
 ]
 
 
