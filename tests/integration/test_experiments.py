@@ -140,6 +140,19 @@ def test_a_training_that_diverges_is_a_line_in_the_table(
     assert "| w/o DR | diverged |" in (tmp_path / "table-6.md").read_text()
 
 
+def test_settings_come_from_a_file_too(place: Path) -> None:
+    lines = [text for text in (*SMALL, *SHORT) if "=" in text]
+    (place / "small.txt").write_text("# small\n\n" + "\n".join(f"{line}  # a remark" for line in lines))
+    words = ("experiment", "table-6", "--data", "data", "--out", "straight", "--settings", "small.txt")
+    before = {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()}
+    good(*words, "--seeds", "2", folder=place)  # the same cells, for nothing is trained again
+    assert {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()} == before
+    told = bad(
+        "experiment", "table-6", "--data", "data", "--out", "x", "--settings", "no.txt", folder=place, code=2
+    )
+    assert "cannot read no.txt" in told
+
+
 def test_a_wrong_setting_is_told_before_anything_is_trained(place: Path) -> None:
     words = ("experiment", "table-6", "--data", "data", "--out", "wrong")
     assert "unknown key model.std" in bad(*words, "--set", "model.std=1", folder=place, code=2)

@@ -15,6 +15,7 @@ from rich.table import Table
 from mamdr.cli.progress import progress_bar
 from mamdr.config import lookup
 from mamdr.data.domains import Dataset
+from mamdr.errors import ConfigError
 from mamdr.evaluation.report.text import duration
 from mamdr.experiments import EXPERIMENTS, Cell, cells, run
 from mamdr.experiments.estimate import estimate
@@ -41,6 +42,13 @@ def experiment(
             help="Override a value in every cell, or in those whose model or strategy is NAME; may be repeated.",
         ),
     ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings",
+            help="A file of such overrides, one a line; # begins a remark. --set counts over it.",
+        ),
+    ] = None,
     rows: Annotated[
         str,
         typer.Option(
@@ -65,7 +73,7 @@ def experiment(
     """
     chosen = lookup(EXPERIMENTS, name, "experiment")
     dataset = Dataset.load(data)
-    todo = cells(chosen, seeds, values or (), _names(rows), _names(columns))
+    todo = cells(chosen, seeds, [*_lines(settings), *(values or ())], _names(rows), _names(columns))
     if dry_run:
         _show_cells(todo, dataset, jobs)
         return
@@ -87,6 +95,19 @@ def experiment(
     else:
         _show(summary)
         typer.echo(f"Wrote {out / name}.md, .csv, .json and .html")
+
+
+def _lines(settings: Path | None) -> list[str]:
+    """The overrides of a settings file."""
+    if settings is None:
+        return []
+    try:
+        lines = settings.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read {settings}", "a text file of overrides", "Check --settings"
+        ) from error
+    return [text for line in lines if (text := line.partition("#")[0].strip())]
 
 
 def _names(text: str) -> list[str]:
