@@ -19,8 +19,9 @@ from mamdr.errors import ConfigError
 from mamdr.evaluation.report.text import duration
 from mamdr.experiments import EXPERIMENTS, Cell, cells, run
 from mamdr.experiments.estimate import estimate
+from mamdr.experiments.forms import cells_of
 from mamdr.experiments.results import Result
-from mamdr.experiments.tables import Summary, cells_of
+from mamdr.experiments.tables import Summary
 from mamdr.experiments.write import write
 
 _LIST = "; ".join(f"{name}: {made.title}" for name, made in EXPERIMENTS.items())

@@ -6,8 +6,9 @@ published.py   what the paper prints
 results.py     one cell: trained, measured, kept
 runner.py      all cells, in turn or several at once, never one twice
 estimate.py    how long it will take
-tables.py      cells to tables
-page.py        tables to a page
+tables.py      cells to entries: means, intervals, ranks
+forms.py       entries to text
+page.py        entries to a page
 write.py       both to files
 """
 

@@ -8,7 +8,8 @@ from mamdr.evaluation.report.page import asset, policy
 from mamdr.evaluation.report.svg import chip, definitions, figure
 from mamdr.evaluation.report.tables import Column, cell, heading, row, table
 from mamdr.evaluation.report.text import decimal, escape, plural, signed
-from mamdr.experiments.tables import Entry, Summary, cells_of
+from mamdr.experiments.forms import cells_of
+from mamdr.experiments.tables import Entry, Summary
 
 
 def page(summary: Summary) -> str:

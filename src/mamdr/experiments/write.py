@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mamdr.experiments.design import Cell, Experiment
+from mamdr.experiments.forms import as_csv, as_json, markdown
 from mamdr.experiments.page import page
 from mamdr.experiments.results import Result
-from mamdr.experiments.tables import Summary, as_csv, as_json, markdown, summarise
+from mamdr.experiments.tables import Summary, summarise
 from mamdr.files import atomic_file, write_json
 
 

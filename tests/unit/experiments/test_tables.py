@@ -11,10 +11,11 @@ import pytest
 from mamdr.evaluation.spread import spread
 from mamdr.experiments.catalog import EXPERIMENTS
 from mamdr.experiments.design import Cell, cells
+from mamdr.experiments.forms import as_csv, as_json, markdown
 from mamdr.experiments.page import page
 from mamdr.experiments.published import published
 from mamdr.experiments.results import Result
-from mamdr.experiments.tables import as_csv, as_json, markdown, summarise
+from mamdr.experiments.tables import summarise
 
 AUCS = {  # by row, by seed: the two domains' AUCs
     "mamdr": {1: (0.80, 0.70), 2: (0.82, 0.74)},
