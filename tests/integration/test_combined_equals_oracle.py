@@ -33,7 +33,8 @@ def _close(found: Params, expected: Params, tolerance: float) -> None:
 
 def _batches(bench: Bench, round_: int, dtype: torch.dtype) -> Iterator[tuple[Batch, Tensor]]:
     draw = generator(derive(replay.SEED, "negotiation", round_), "batches", 0)
-    drawn = bench.data.train.batches(range(4), bench.options.batch_size, draw)
+    domains = range(len(bench.data.schema.domains))
+    drawn = bench.data.train.batches(domains, bench.options.batch_size, draw)
     return ((batch, labels.to(dtype)) for batch, labels in drawn)
 
 

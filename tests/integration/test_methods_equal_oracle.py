@@ -19,14 +19,15 @@ from tests.oracles import combiners_core
 from tests.oracles.learning import Params
 from torch import Tensor
 
-from mamdr.combiners import FAMO, IMTLG, AlignedMTL, Combiner, GradVac, UPGrad
+from mamdr.combiners import FAMO, IMTLG, MGDA, AlignedMTL, CAGrad, Combiner, GradVac, NashMTL, UPGrad
 from mamdr.combiners.pcgrad import orders
 from mamdr.engine import inner
 from mamdr.seeds import derive, generator
 from mamdr.strategies import Combined
-from mamdr.testing import parameters_of
+from mamdr.testing import parameters_of, tiny_market
 
 Inner = inner.SGD | inner.Adam | inner.Adagrad
+SGD_AND_ADAM = pytest.mark.parametrize("rule", [inner.SGD(lr=0.3), inner.Adam(lr=0.01)], ids=["sgd", "adam"])
 Step = Callable[[list[int], oracle.Rows, np.random.Generator], oracle.Rows]
 
 
@@ -91,13 +92,48 @@ def test_aligned_mtl(rule: Inner) -> None:
 
 @EXACT
 def test_imtl_g(dtype: torch.dtype, tolerance: float) -> None:
-    def step(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
-        return oracle.imtl_g(g) @ g if len(domains) > 1 else g[0]
-
-    _equal(Bench(inner.SGD(lr=0.3), dtype), dtype, IMTLG(), step, tolerance)
+    _equal(Bench(inner.SGD(lr=0.3), dtype), dtype, IMTLG(), _imtl_g, tolerance)
 
 
-@pytest.mark.parametrize("rule", [inner.SGD(lr=0.3), inner.Adam(lr=0.01)], ids=["sgd", "adam"])
+def test_imtl_g_by_adam() -> None:
+    bench = Bench(inner.Adam(lr=0.01), torch.float64)
+    _equal(bench, torch.float64, IMTLG(), _imtl_g, 1e-6)
+
+
+def _imtl_g(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
+    step: oracle.Rows = oracle.imtl_g(g) @ g if len(domains) > 1 else g[0]
+    return step
+
+
+@SGD_AND_ADAM
 def test_upgrad(rule: Inner) -> None:
     bench = Bench(rule, torch.float64)
     _equal(bench, torch.float64, UPGrad(), lambda _, g, __: oracle.upgrad(g), 1e-6)
+
+
+@SGD_AND_ADAM
+def test_mgda(rule: Inner) -> None:
+    bench = Bench(rule, torch.float64)
+    _equal(bench, torch.float64, MGDA(), lambda _, g, __: oracle.shortest_mixture(g) @ g, 1e-6)
+
+
+@SGD_AND_ADAM
+def test_nash_mtl(rule: Inner) -> None:
+    """The step has length √G, and is shortened to one."""
+
+    def step(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
+        agreed = oracle.nash(g) @ g
+        return agreed / max(1.0, float(np.linalg.norm(agreed)))
+
+    _equal(Bench(rule, torch.float64), torch.float64, NashMTL(max_norm=1.0), step, 1e-6)
+
+
+@SGD_AND_ADAM
+def test_cagrad(rule: Inner) -> None:
+    """Three domains, for which the oracle's nested searches are enough."""
+
+    def step(domains: list[int], g: oracle.Rows, draw: np.random.Generator) -> oracle.Rows:
+        return oracle.cagrad(g, 0.5) if len(domains) > 1 else 1.5 * g[0]
+
+    bench = Bench(rule, torch.float64, tiny_market((26, 19, 12)))
+    _equal(bench, torch.float64, CAGrad(c=0.5), step, 1e-6)
