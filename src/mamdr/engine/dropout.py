@@ -19,8 +19,9 @@ _DIGITS = 8
 _SHIFTS = torch.arange(32, dtype=torch.int32)
 
 
-def mask(size: int, p: float) -> Tensor:
-    """`size` independent values, 0 with probability p and 1 / (1 − p) otherwise; float32, from torch's CPU generator.
+def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """`size` independent values, 0 with probability p and 1 / (1 − p) otherwise; float32, drawn on the CPU, by torch's
+    own generator when none is given.
 
     A word's bits are kept with the probability whose binary digits, from the last to the first, choose between "or a
     fair bit" (digit 1) and "and a fair bit" (digit 0).
@@ -33,17 +34,18 @@ def mask(size: int, p: float) -> Tensor:
     if keep == 1 << _DIGITS:
         return torch.ones(size)
     lowest = (keep & -keep).bit_length() - 1
-    bits = _random(words)
+    bits = _random(words, generator)
     for digit in range(lowest + 1, _DIGITS):
-        fair = _random(words)
+        fair = _random(words, generator)
         bits = bits.bitwise_or_(fair) if keep >> digit & 1 else bits.bitwise_and_(fair)
     spread = torch.bitwise_left_shift(bits.unsqueeze(1), _SHIFTS)
     spread.bitwise_right_shift_(31).bitwise_and_(scale)
     return spread.view(torch.float32).view(-1)[:size]
 
 
-def _random(words: int) -> Tensor:
-    pairs = torch.empty(-(-words // 2), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)
+def _random(words: int, generator: torch.Generator | None) -> Tensor:
+    pairs = torch.empty(-(-words // 2), dtype=torch.int64)
+    pairs.random_(torch.iinfo(torch.int64).min, None, generator=generator)
     return pairs.view(torch.int32)[:words]
 
 
