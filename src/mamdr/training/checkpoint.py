@@ -44,6 +44,8 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
     tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], part)
     if state.tuned:
         tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], part)
+    if state.chosen:
+        tensors |= _points_out("chosen", [state.chosen[d] for d in sorted(state.chosen)], state.space)
     for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
         name = prefix.rpartition("/")[2]
         tensors |= _points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
@@ -57,6 +59,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "losses": state.losses,
         "domains": sorted(state.specific),
         "tuned": sorted(state.tuned),
+        "chosen": sorted(state.chosen),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
@@ -113,6 +116,8 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
     tuned = dict(zip(owners, _points_in("tuned", tensors, space.part) if owners else [], strict=True))
+    chosen = meta.get("chosen", [])  # absent from checkpoints of before domains had rounds of their own
+    own = dict(zip(chosen, _points_in("chosen", tensors, space) if chosen else [], strict=True))
     kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
     memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
@@ -127,6 +132,7 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         tuned,
         memory,
         dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
+        own,
     )
     return state, meta["extra"]
 

@@ -11,7 +11,7 @@ from mamdr.data.domains import Dataset
 from mamdr.engine import Predictor, Session
 from mamdr.errors import DataError
 from mamdr.evaluation.metrics import Metrics, evaluate
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, served
 
 Scores = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -27,7 +27,7 @@ def predict(
     """
     predictor = Predictor(session, session.data.split(split), state.buffers)
     for domain in range(len(session.data.schema.domains)) if domains is None else domains:
-        yield domain, predictor(strategy.params_for(state, domain), domain).numpy()
+        yield domain, predictor(served(strategy, state, domain), domain).numpy()
 
 
 def measure(
