@@ -118,6 +118,33 @@ def spread(table_rows: int, seed: int = 0, rows: int = 8 * 1024) -> Table:
     )
 
 
+def many(domains: int, samples: int, seed: int = 0) -> Table:
+    """Domains of one size each, whose tables grow with them: half a user and a quarter of an item a sample, all trained.
+
+    A domain draws its ids from 3/4 and 3/8 of its number of rows, as a domain of a large market does, so that what it
+    touches does not depend on how many others there are.
+    """
+    draw = np.random.default_rng(seed)
+    total = domains * samples
+    users, items = max(20, total // 2), max(20, total // 4)
+    owner = np.repeat(np.arange(domains, dtype=np.int32), samples)
+    user, item = (
+        _of_pools(draw, ids, domains, samples, width) for ids, width in ((users, 3 / 4), (items, 3 / 8))
+    )
+    label = (draw.random(total) < POSITIVES).astype(np.float32)
+    return Table("many", user, item, owner, label, users, items)
+
+
+def _of_pools(draw: np.random.Generator, ids: int, domains: int, samples: int, width: float) -> Ids:
+    """For each domain `samples` ids out of a pool of `width * samples`, pools drawn from all ids."""
+    pool = draw.integers(ids, size=(domains, max(1, round(width * samples))))
+    return (
+        np.take_along_axis(pool, draw.integers(pool.shape[1], size=(domains, samples)), 1)
+        .ravel()
+        .astype(np.int32)
+    )
+
+
 def _shares(weights: tuple[float, ...], total: int) -> list[int]:
     """`total` split by weights into whole numbers of at least 1 that add up to it."""
     exact = np.array(weights) / sum(weights) * total

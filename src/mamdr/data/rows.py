@@ -103,7 +103,9 @@ class DomainData:
     def take(self, rows: torch.Tensor) -> tuple[Batch, torch.Tensor]:
         """The columns that are not lists, and the labels, at stored rows [...], in their shape; no "domain"."""
         flat = rows.reshape(-1)
-        gathered = {name: column.index_select(0, flat).view(rows.shape) for name, column in self.columns.items()}
+        gathered = {
+            name: column.index_select(0, flat).view(rows.shape) for name, column in self.columns.items()
+        }
         inputs = {n: c if c.is_floating_point() else c.to(torch.int64) for n, c in gathered.items()}
         return inputs, self.labels.index_select(0, flat).view(rows.shape)
 

@@ -5,9 +5,9 @@ other are laid side by side: dense parts as one tensor [W, ...] for each paramet
 rows of all walks in one table (`engine.stacked`). Batches, their order, dropout masks and the inner optimizer are those
 of the walk by itself, so what comes out is the same but for the order in which floats are added up.
 
-Walks are sorted by their number of steps, so that those still under way are always the first ones: a walk that is done is
-beyond the end of every tensor and no optimizer can move it. A mini-batch that is shorter than its neighbours' is filled up
-with a row of its own walk, of weight zero. W walks, B rows of the longest mini-batch, P dense values.
+Walks are sorted by their number of steps, so that those still under way are always the first ones: a walk that is done
+is beyond the end of every tensor and no optimizer can move it. A mini-batch that is shorter than its neighbours' is
+filled up with a row of its own walk, of weight zero. W walks, B rows of the longest mini-batch, P dense values.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Course:
         size, batches, domains = session.options.batch_size, list[Tensor](), list[int]()
         for number, leg in enumerate(walk.legs):
             rows = session.data.train.order_of(leg.domains[0], generator(walk.seed, "batches", number))
-            pieces = rows.split(size)[: leg.steps] if len(rows) else ()
+            pieces = torch.split(rows, size)[: leg.steps] if len(rows) else ()
             batches += pieces
             domains += [leg.domains[0]] * len(pieces)
         return cls(walk, session.rows.union(d for leg in walk.legs for d in leg.domains), batches, domains)
@@ -151,7 +151,13 @@ class Lockstep:
         return moved, labels.to(device, self.space.dtype), weights.to(device)
 
     def _loss(
-        self, dense: dict[str, Tensor], walk: Tensor, batch: Batch, domain: Tensor, labels: Tensor, weights: Tensor
+        self,
+        dense: dict[str, Tensor],
+        walk: Tensor,
+        batch: Batch,
+        domain: Tensor,
+        labels: Tensor,
+        weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """One walk's mean loss, and whether an id was missed: what `torch.vmap` makes of it goes for all walks."""
         self.masks.walk = walk
@@ -173,7 +179,9 @@ class Lockstep:
         moving = [leaf for leaf in leaves if leaf.requires_grad]
         found = torch.autograd.grad(loss, moving, allow_unused=True)
         # Contiguous, as a fused step goes through values and gradients side by side.
-        grads = [torch.zeros_like(x) if g is None else g.contiguous() for x, g in zip(moving, found, strict=True)]
+        grads = [
+            torch.zeros_like(x) if g is None else g.contiguous() for x, g in zip(moving, found, strict=True)
+        ]
         by_table = iter(grads[::-1])
         for padding, leaf in zip(self.padding[::-1], leaves[::-1], strict=False):
             grad = next(by_table) if leaf.requires_grad else None
@@ -193,7 +201,9 @@ class Lockstep:
         for w, course in enumerate(self.courses):
             samples = sum(map(len, course.batches))
             steps, kept = int(self.lengths[w]), course.walk.moments is not None
-            moments = {name: stack.point(w, course.ids) for name, stack in self.moments.items()} if kept else {}
+            moments = (
+                {name: stack.point(w, course.ids) for name, stack in self.moments.items()} if kept else {}
+            )
             yield Outcome(
                 self.work.point(w, course.ids),
                 losses[w] / samples if samples else math.nan,

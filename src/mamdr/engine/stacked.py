@@ -37,7 +37,8 @@ class StackedRows:
 
     def look_up(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Where these ids of the walk at hand lie in the weight, and that weight. Ids without a row are noted."""
-        assert self.weight is not None and self.walk is not None
+        assert self.weight is not None
+        assert self.walk is not None
         wanted = ids.long() + self.walk * self.table_rows
         # Rows of walks that are done lie behind the weight, so no walk under way has its own there.
         places = torch.searchsorted(self.keys, wanted).clamp(0, max(len(self.weight) - 1, 0))

@@ -44,6 +44,7 @@ _MAY_CHANGE = (
     "rounds",
     "patience",
     "jobs",
+    "engine_mb",
     "conflict_every",
 )  # [train] settings that may differ from one sitting to the next
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import mamdr
 from mamdr.data.domains import Dataset
-from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.engine import Session, Walker, WalkOptions, choose, trace
 from mamdr.engine.gradients import Gradients
 from mamdr.errors import ConfigError
 from mamdr.evaluation.conflict import conflict
@@ -131,8 +131,8 @@ class Trainer:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
         walker = Walker(session)
-        walks = Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
-        run = _heard(walks, listeners)
+        options, said = self.options, list[str]()
+        run = _heard(choose(walker, options.engine, options.jobs, options.engine_mb, said.append), listeners)
         told = notes(self.strategy, problem, self.space, self.walk.batch_size)
         about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
         if state.round == 0:
@@ -159,6 +159,7 @@ class Trainer:
                 train_loss=_mean_loss(state),
                 val=metrics.to_json(),
                 best_round=self.stopping.best_round,
+                **({"notes": [said.pop(0) for _ in list(said)]} if said else {}),
                 **self._conflict(session, state),
             )
             self._commit(state, info, done)
