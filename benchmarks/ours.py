@@ -24,14 +24,19 @@ from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Problem, St
 MB = 2**20
 
 
-def write(table: Table, folder: Path) -> None:
-    """Write a table twice: as plain arrays for everyone, and as a data folder of mamdr's."""
+def write(table: Table, folder: Path, validation: float = 0.0) -> None:
+    """Write a table twice: as plain arrays for everyone, and as a data folder of mamdr's.
+
+    Validation rows are a random share of the train rows, four at least: what is timed does not learn anything.
+    """
     table.save(folder)
     rows = {"user_id": table.user, "item_id": table.item, "domain": table.domain, "label": table.label}
     few = {name: values[:4] for name, values in rows.items()}
     names = [f"d{d}" for d in range(len(table.sizes))]
     ids = {"user_id": table.users, "item_id": table.items}
-    data = Dataset.from_arrays(table.name, names, {"train": rows, "val": few, "test": few}, ids)
+    picked = np.random.default_rng(0).permutation(len(table))[: max(4, round(validation * len(table)))]
+    val = {name: values[picked] for name, values in rows.items()}
+    data = Dataset.from_arrays(table.name, names, {"train": rows, "val": val, "test": few}, ids)
     data.save(folder / "dataset", overwrite=True)
 
 

@@ -119,7 +119,7 @@ def spread(table_rows: int, seed: int = 0, rows: int = 8 * 1024) -> Table:
 
 
 def many(domains: int, samples: int, seed: int = 0) -> Table:
-    """Domains of one size each, whose tables grow with them: half a user and a quarter of an item a sample, all trained.
+    """Domains of one size each, whose tables grow with them: half a user and a quarter of an item a sample.
 
     A domain draws its ids from 3/4 and 3/8 of its number of rows, as a domain of a large market does, so that what it
     touches does not depend on how many others there are.

@@ -28,8 +28,8 @@ def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     """
     if p == 1:
         return torch.zeros(size)
-    keep = max(1, round((1 - p) * (1 << _DIGITS)))
-    scale = struct.unpack("<i", struct.pack("<f", (1 << _DIGITS) / keep))[0]
+    keep = _kept(p)
+    scale = struct.unpack("<i", struct.pack("<f", _scale(p)))[0]
     words = -(-size // 32)
     if keep == 1 << _DIGITS:
         return torch.ones(size)
@@ -41,6 +41,16 @@ def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     spread = torch.bitwise_left_shift(bits.unsqueeze(1), _SHIFTS)
     spread.bitwise_right_shift_(31).bitwise_and_(scale)
     return spread.view(torch.float32).view(-1)[:size]
+
+
+def _kept(p: float) -> int:
+    """Of 256, how many values a mask keeps on average."""
+    return max(1, round((1 - p) * (1 << _DIGITS)))
+
+
+def _scale(p: float) -> float:
+    """What values that are kept are multiplied by."""
+    return (1 << _DIGITS) / _kept(p)
 
 
 def _random(words: int, generator: torch.Generator | None) -> Tensor:
@@ -55,20 +65,21 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
     if not module.training or module.p == 0:
         return torch.relu(x) if fused else x
     drawn = mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
-    return _MaskedReLU.apply(x, drawn) if fused else x * drawn  # type: ignore[no-untyped-call]
+    return _MaskedReLU.apply(x, drawn, _scale(module.p)) if fused else x * drawn  # type: ignore[no-untyped-call]
 
 
 class _MaskedReLU(torch.autograd.Function):
     """relu(x) · mask, with two passes over memory forward and two backward, where the two layers take twice that."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, drawn: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:
         out = x.clamp_min(0).mul_(drawn)
-        ctx.save_for_backward(out, drawn)
+        ctx.scale = scale
+        ctx.save_for_backward(out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        out, drawn = ctx.saved_tensors
-        # Where out is positive, x was and the mask is not zero; elsewhere nothing came through.
-        return torch.ops.aten.threshold_backward(grad, out, 0).mul_(drawn), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (out,) = ctx.saved_tensors
+        # Where out is positive, x was and the mask is `scale`; elsewhere nothing came through.
+        return torch.ops.aten.threshold_backward(grad, out, 0).mul_(ctx.scale), None, None
