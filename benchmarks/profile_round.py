@@ -4,10 +4,10 @@
 
 A MAMDR round (k = 5 on Taobao-10's shape, k = 3 on Amazon's, of which a tenth by default) in one thread, with a clock
 at each part: data (drawing and gathering mini-batches), translate (ids to rows, with the gathering of rows that are
-stepped lazily), forward, backward, optimizer (dense part and rows), pull (base, work, moments), push (displacements taken
-in, rows settled), evaluation (scores and metrics of the validation rows), and the rest (Python between them). Keys: parts,
-seconds of each; bound_s, of it arithmetic_s and rows_s; vs_bound, the round without evaluation over the bound. The clocks
-cost about one part in a hundred.
+stepped lazily), forward, backward, optimizer (dense part and rows), pull (base, work, moments), push (displacements
+taken in, rows settled), evaluation (scores and metrics of the validation rows), and the rest (Python between them).
+Keys: parts, seconds of each; bound_s, of it arithmetic_s and rows_s; vs_bound, the round without evaluation over the
+bound. The clocks cost about one part in a hundred.
 """
 
 from __future__ import annotations
