@@ -90,7 +90,8 @@ class Overlay:
 
     Args:
         shared: never pushed to.
-        specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone.
+        specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone. It may
+            be on disk: what is changed is put back.
         domain: i.
         rows: when given, a push keeps only these rows (a domain's own); by default all that a walk touched.
         share: λ_i, how much of the specific part a pull lays over: θ_S + λ_i θ_i. Training lays over all of it.
@@ -125,15 +126,18 @@ class Overlay:
         return point
 
     def push(self, displacement: Point, rate: float) -> None:
-        """Cost: the displacement's values; the specific part is copied when it gains rows. Factored matrices cost a
-        singular value decomposition each."""
+        """Rows that did not move take no room. Cost: the displacement's values; the specific part is copied when it
+        gains rows. Factored matrices cost a singular value decomposition each."""
         displacement = displacement.keep_only(self.space.specific - self.space.frozen)
         if self.rows is not None:
             kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
             displacement = displacement.at(kept)
+        displacement = displacement.moved()
         self.specific[self.domain] = pushed(self.space, self.specific.get(self.domain), displacement, rate)
 
     def fade(self, share: float) -> None:
         """Multiply the specific part, if there is one, by `share`."""
-        if self.domain in self.specific:
-            fade(self.space, self.specific[self.domain], share)
+        part = self.specific.get(self.domain)
+        if part is not None:
+            fade(self.space, part, share)
+            self.specific[self.domain] = part
