@@ -115,15 +115,30 @@ class Overlay:
     def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
         """Cost: a pull from shared, and a sum over the specific rows among them."""
         point = self.shared.pull(ids, allocate)
-        specific = self.specific.get(self.domain)
-        if specific is not None and self.share:
-            lay_over(point, specific, self.share)
-            for t, wanted in enumerate(ids):
-                here, there = positions(specific.ids[t], wanted)
-                device = point.flat.device
-                rows = specific.rows(t)[here.to(device)]
-                point.rows(t).index_add_(0, there.to(device), rows, alpha=self.share)
+        self.lay_on(point, ids)
         return point
+
+    @property
+    def adds(self) -> bool:
+        """Whether a pull differs from one of the shared store."""
+        return bool(self.share) and self.domain in self.specific
+
+    def lay_on(self, point: Point, ids: Ids, places: Ids | None = None) -> None:
+        """Add the specific part to a point, in place: its dense values, and of its rows these.
+
+        Args:
+            places: where the rows lie in the point; by default they are all of its rows.
+        """
+        specific = self.specific.get(self.domain) if self.share else None
+        if specific is None:
+            return
+        lay_over(point, specific, self.share)
+        device = point.flat.device
+        for t, wanted in enumerate(ids):
+            here, there = positions(specific.ids[t], wanted)
+            there = there if places is None else places[t][there]
+            rows = specific.rows(t)[here.to(device)]
+            point.rows(t).index_add_(0, there.to(device), rows, alpha=self.share)
 
     def push(self, displacement: Point, rate: float) -> None:
         """Rows that did not move take no room. Cost: the displacement's values; the specific part is copied when it
@@ -141,3 +156,12 @@ class Overlay:
         if part is not None:
             fade(self.space, part, share)
             self.specific[self.domain] = part
+
+
+def layers(store: Store) -> tuple[Store, list[Overlay]]:
+    """What lies under a store's overlays, and those of them that add something, the lowest first."""
+    over: list[Overlay] = []
+    while isinstance(store, Overlay):
+        over += [store] if store.adds else []
+        store = store.shared
+    return store, over[::-1]
