@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mamdr.data.build import build
@@ -38,3 +39,8 @@ def synthetic_market(
     shared = {"user:history": "item_id"}
     options["features"] = True
     return build(with_features(table, config), name=name, seed=config.seed, shared=shared, options=options)
+
+
+def write_market(folder: Path, **dials: Any) -> None:
+    """TEMP"""
+    synthetic_market(**dials).save(folder)
