@@ -1,4 +1,4 @@
-"""As many domains as the paper's Taobao-online has, each with few rows: a market is built, trained on, measured, resumed.
+"""As many domains as the paper's Taobao-online has, with few rows each: built, trained on, measured, resumed.
 
     python -m benchmarks.taobao_online [--json] [--domains 69102] [--samples 70] [--jobs 2]
 
@@ -48,7 +48,9 @@ def stage(name: str, place: str, domains: int, samples: int, jobs: int) -> Calla
         users, items = max(60, domains), max(30, domains // 2)
         dials = {"domains": domains, "users": users, "items": items, "samples_per_domain": samples}
         write_market(folder / "data", overlap=min(1.0, 300 / users), **dials)
-        return {"rows": sum(len(Dataset.load(folder / "data").split(part)) for part in ("train", "val", "test"))}
+        return {
+            "rows": sum(len(Dataset.load(folder / "data").split(part)) for part in ("train", "val", "test"))
+        }
 
     def trained(resume: bool) -> dict[str, Any]:
         train(recipe, Dataset.load(folder / "data"), folder / "run", resume=resume)
