@@ -46,6 +46,9 @@ from mamdr.training.shares import choose_shares
 from mamdr.training.shelf import place_of
 from mamdr.training.stopping import EarlyStopping
 
+TOLD = 1000
+"""Domains that an event tells of; of more, those with the lowest and the highest AUC. `mamdr evaluate` has all."""
+
 
 class Trainer:
     """Trains a module on many domains with a strategy, and keeps the round that validation prefers.
@@ -154,7 +157,7 @@ class Trainer:
                 samples=state.samples - samples,
                 losses=state.losses,
                 train_loss=_mean_loss(state),
-                val=metrics.to_json(),
+                val=metrics.to_json(TOLD),
                 best_round=self.stopping.best_round,
                 peak_mb=peak_mb(),
                 **self._conflict(session, state),
@@ -179,7 +182,7 @@ class Trainer:
             checkpoint.save(path, best, checkpoint.read_meta(path)["extra"])
         names = self.data.schema.domains
         shares = {names[domain]: share for domain, share in best.shares.items()}
-        listeners.hear("shares", round=best.round, shares=shares, val=metrics.to_json())
+        listeners.hear("shares", round=best.round, shares=shares, val=metrics.to_json(TOLD))
 
     def _conflict(self, session: Session, state: State) -> dict[str, Any]:
         """What an event tells of the conflict between domains, in the rounds that record it."""
