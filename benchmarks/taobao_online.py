@@ -47,7 +47,7 @@ def stage(name: str, place: str, domains: int, samples: int, jobs: int) -> Calla
     def build() -> dict[str, Any]:
         users, items = max(60, domains), max(30, domains // 2)
         dials = {"domains": domains, "users": users, "items": items, "samples_per_domain": samples}
-        write_market(folder / "data", overlap=min(1.0, 300 / users), **dials)
+        write_market(folder / "data", memory=1 << 30, overlap=min(1.0, 300 / users), **dials)
         return {
             "rows": sum(len(Dataset.load(folder / "data").split(part)) for part in ("train", "val", "test"))
         }

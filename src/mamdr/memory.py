@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from collections import OrderedDict
@@ -10,10 +11,13 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field
 
+from mamdr.errors import ConfigError
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*(KB|MB|GB)$")]
+_PATTERN = r"^[1-9][0-9]*(KB|MB|GB)$"
+Size = Annotated[str, Field(pattern=_PATTERN)]
 """An amount of memory as settings have it, such as "512MB"."""
 
 _UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
@@ -22,9 +26,15 @@ _UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 def bytes_of(size: str) -> int:
     """An amount of memory in bytes.
 
+    Raises: ConfigError for anything but a whole number and KB, MB or GB.
+
     >>> bytes_of("2KB")
     2048
     """
+    if not re.match(_PATTERN, size):
+        raise ConfigError(
+            f"an amount of memory {size!r}", "a whole number and KB, MB or GB", "Write it like 512MB"
+        )
     return int(size[:-2]) * _UNITS[size[-2:]]
 
 

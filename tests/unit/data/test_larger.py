@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from mamdr.data import storage
 from mamdr.data.build import build
 from mamdr.data.larger import build_larger
+from mamdr.data.market import synthetic_market, write_market
+from mamdr.data.readers.table import read, read_chunks
 from mamdr.data.vectors import Vectors
 from mamdr.errors import ConfigError, DataError
 from mamdr.seeds import generator
@@ -91,6 +93,32 @@ def test_the_same_bytes(
     assert parts.fingerprint == whole.fingerprint
     storage.verify(folder / "parts")
     shutil.rmtree(folder)
+
+
+def test_a_market_of_any_size_is_the_market(tmp_path: Path) -> None:
+    dials = {"domains": 9, "users": 200, "items": 100, "samples_per_domain": 80, "seed": 5}
+    synthetic_market(**dials).save(tmp_path / "whole")
+    write_market(tmp_path / "parts", memory=40_000, **dials)
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_parquet_files_in_chunks(tmp_path: Path) -> None:
+    table = table_of(100, 4, 1, True, True)
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    table[:60].write_parquet(paths[0])
+    table[60:].write_parquet(paths[1])
+    for rows in (1, 7, 1000):
+        assert pl.concat(read_chunks(paths, None, rows)).equals(read(paths))
+    table[:0].write_parquet(paths[1])
+    with pytest.raises(DataError, match=r"b.parquet has a header and no rows"):
+        list(read_chunks(paths, None, 7))
+    paths[0].write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"a.parquet cannot be read"):
+        list(read_chunks(paths, None, 7))
+    with pytest.raises(ConfigError, match=r"a.csv in bounded memory"):
+        list(read_chunks([tmp_path / "a.csv"], None, 7))
+    with pytest.raises(DataError, match=r"there is no file"):
+        list(read_chunks([tmp_path / "c.parquet"], None, 7))
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
