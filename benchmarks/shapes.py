@@ -118,20 +118,18 @@ def spread(table_rows: int, seed: int = 0, rows: int = 8 * 1024) -> Table:
     )
 
 
-def many(domains: int, samples: int, seed: int = 0) -> Table:
-    """Domains of one size each, whose tables grow with them: half a user and a quarter of an item a sample.
+def many(domains: int, samples: int, seed: int = 0, users: int = 200_000, items: int = 50_000) -> Table:
+    """Domains of one size each, all trained, over tables of one size.
 
-    A domain draws its ids from 3/4 and 3/8 of its number of rows, as a domain of a large market does, so that what it
-    touches does not depend on how many others there are.
+    A domain draws its ids from pools of 3/4 and 3/8 of its number of rows, so that what it touches does not depend on how
+    many others there are.
     """
     draw = np.random.default_rng(seed)
-    total = domains * samples
-    users, items = max(20, total // 2), max(20, total // 4)
     owner = np.repeat(np.arange(domains, dtype=np.int32), samples)
     user, item = (
         _of_pools(draw, ids, domains, samples, width) for ids, width in ((users, 3 / 4), (items, 3 / 8))
     )
-    label = (draw.random(total) < POSITIVES).astype(np.float32)
+    label = (draw.random(len(owner)) < POSITIVES).astype(np.float32)
     return Table("many", user, item, owner, label, users, items)
 
 

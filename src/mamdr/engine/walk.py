@@ -60,7 +60,9 @@ class Walker:
         session.buffers.load(walk.buffers)
         device = session.space.device
         with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
-            torch.manual_seed(derive(walk.seed, "torch"))
+            # torch.manual_seed notes its caller's stack, for a GPU that may be there: a sixth of a tiny walk.
+            seed = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+            seed(derive(walk.seed, "torch"))
             walked = Walked(session, walk)
             loss, samples = walked.run()
         displacement = walked.work

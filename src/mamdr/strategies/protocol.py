@@ -6,8 +6,9 @@ turn, in processes, on another machine; a strategy knows no engine, file or devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -132,7 +133,7 @@ class Problem:
     sizes: tuple[int, ...]
     own_rows: Callable[[int], Ids]
 
-    @property
+    @cached_property
     def trainable(self) -> tuple[int, ...]:
         """Domains that have training rows; the others are served by shared alone."""
         return tuple(domain for domain, size in enumerate(self.sizes) if size)
@@ -144,7 +145,8 @@ class State:
 
     Args:
         shared: θ_S.
-        specific: θ_i by domain; a domain without one is shared alone.
+        specific: θ_i by domain; a domain without one is shared alone. A point that was changed in place has to be put
+            back: the mapping may hold its points on disk.
         moments: optimizers' states by purpose ("outer", "inner").
         buffers: the module's buffers: shared running statistics, set by walks that push to shared (where a strategy has
             none, see `Tally.of_specific`).
@@ -161,14 +163,14 @@ class State:
     """
 
     shared: LocalStore
-    specific: dict[int, Point] = field(default_factory=dict)
+    specific: MutableMapping[int, Point] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
     buffers: dict[str, Tensor] = field(default_factory=dict)
     round: int = 0
     seed: int = 0
     losses: dict[str, float] = field(default_factory=dict)
     samples: int = 0
-    tuned: dict[int, Point] = field(default_factory=dict)
+    tuned: MutableMapping[int, Point] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     chosen: dict[int, Point] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -110,7 +110,7 @@ def _same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def _same_points(a: dict[int, Point], b: dict[int, Point]) -> bool:
+def _same_points(a: Mapping[int, Point], b: Mapping[int, Point]) -> bool:
     return a.keys() == b.keys() and all(_same_point(a[domain], b[domain]) for domain in a)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from mamdr.engine.gradients import Gradients
 from mamdr.errors import ConfigError
 from mamdr.evaluation.conflict import conflict
 from mamdr.files import discard, sweep
-from mamdr.parameters import LocalStore, Specific
+from mamdr.memory import peak_mb
+from mamdr.parameters import LocalStore, Point, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
@@ -43,7 +44,11 @@ from mamdr.training.own_rounds import OwnRounds, check_statistics
 from mamdr.training.run import Run
 from mamdr.training.scoring import check_data, measure, watched
 from mamdr.training.shares import choose_shares
+from mamdr.training.shelf import place_of
 from mamdr.training.stopping import EarlyStopping
+
+TOLD = 1000
+"""Domains that an event tells of; of more, those with the lowest and the highest AUC. `mamdr evaluate` has all."""
 
 
 class Trainer:
@@ -80,7 +85,8 @@ class Trainer:
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
         self.listeners = list(listeners)
-        self.space = (specific or Specific()).applied(trace(self.module, data.schema))
+        self.specific = specific or Specific()
+        self.space = self.specific.applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
         self.own = OwnRounds(options.shares) if options.choose == "domain" else None
         self._best: State | None = None
@@ -157,8 +163,9 @@ class Trainer:
                 samples=state.samples - samples,
                 losses=state.losses,
                 train_loss=_mean_loss(state),
-                val=metrics.to_json(),
+                val=metrics.to_json(TOLD),
                 best_round=self.stopping.best_round,
+                peak_mb=peak_mb(),
                 **({"notes": [said.pop(0) for _ in list(said)]} if said else {}),
                 **self._conflict(session, state),
             )
@@ -186,7 +193,7 @@ class Trainer:
             path = checkpoint_folder(self.folder, best.round)
             checkpoint.save(path, best, checkpoint.read_meta(path)["extra"])
         kind = "shares" if self.own is None else "own_rounds"
-        listeners.hear(kind, round=best.round, **told, val=metrics.to_json())
+        listeners.hear(kind, round=best.round, **told, val=metrics.to_json(TOLD))
 
     def _conflict(self, session: Session, state: State) -> dict[str, Any]:
         """What an event tells of the conflict between domains, in the rounds that record it."""
@@ -200,6 +207,8 @@ class Trainer:
         """A fresh state, or the last checkpoint's."""
         fresh = State(
             LocalStore.of(self.module, self.space),
+            self._place(),
+            tuned=self._place(),
             buffers={name: buffer.clone() for name, buffer in self.module.named_buffers()},
             seed=derive(self.options.seed, "strategy"),
         )
@@ -219,14 +228,15 @@ class Trainer:
         check_fingerprint(self.folder, info, self.data)
         check_settings(self.folder, info, self.recipe)
         state = fresh
+        for place in (self.folder, self.folder / "checkpoints"):
+            sweep(place)
         if info["last_round"]:
-            state, extra = checkpoint.load(checkpoint_folder(self.folder, info["last_round"]), self.space)
+            last = checkpoint_folder(self.folder, info["last_round"])
+            state, extra = checkpoint.load(last, self.space, self._place)
             if self.own is not None:
                 self.own.load(extra["own"])
             self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
         info["data"] = self._info()["data"]  # the data may have moved
-        for place in (self.folder, self.folder / "checkpoints"):
-            sweep(place)
         write_recipe(self.folder, self.recipe)
         return state, info
 
@@ -282,8 +292,13 @@ class Trainer:
 
     def _best_state(self, state: State) -> State:
         if self.folder is not None:
-            return checkpoint.load(checkpoint_folder(self.folder, self.stopping.best_round), self.space)[0]
+            best = checkpoint_folder(self.folder, self.stopping.best_round)
+            return checkpoint.load(best, self.space, self._place)[0]
         return self._best or state
+
+    def _place(self) -> MutableMapping[int, Point]:
+        """An empty place for specific parts: in memory, or on disk where their memory is bounded."""
+        return place_of(self.specific, self.space, self.folder)
 
 
 def _moved(module: nn.Module, device: str) -> nn.Module:
