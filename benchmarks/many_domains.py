@@ -2,12 +2,12 @@
 
     python -m benchmarks.many_domains [--json] [--repeats 3]
 
-Walks of Domain Regularization (a helper, then the domain) on one core: the MLP [256, 128, 64], trained embeddings of 128,
-Adam, no dropout, on 10 to 10,000 domains of 1,000 samples each, and of 10 samples each. A run walks 100 domains drawn
-from all (10 of ten), with helpers drawn from all, whatever their number: walks do not depend on each other, so a round of
-10,000 is a hundred such runs. Keys: seconds_ratio (seconds per million sample passes at 1,000 samples, the dearest number
-of domains over the cheapest; promised <= 1.3), step_ratio (ms a step at 10 samples, 10,000 domains over 10; promised not
-to grow), and the seconds behind them.
+Walks of Domain Regularization (a helper, then the domain) on one core: the MLP [256, 128, 64], trained embeddings of
+128, Adam, no dropout, on 10 to 10,000 domains of 1,000 samples each, and of 10 samples each. A run makes 100 walks
+(1,000 of the small domains), of domains and helpers drawn from all, whatever their number: walks do not depend on
+each other, so a round of 10,000 domains is a hundred such runs. Keys: seconds_ratio (seconds per million sample
+passes at 1,000 samples, the dearest number of domains over the cheapest; promised <= 1.3), step_ratio (ms a step at
+10 samples, 10,000 domains over 10; promised not to grow), and the seconds behind them.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ def spread(table_rows: int, seed: int = 0, rows: int = 8 * 1024) -> Table:
 def many(domains: int, samples: int, seed: int = 0, users: int = 200_000, items: int = 50_000) -> Table:
     """Domains of one size each, all trained, over tables of one size.
 
-    A domain draws its ids from pools of 3/4 and 3/8 of its number of rows, so that what it touches does not depend on how
-    many others there are.
+    A domain draws its ids from pools of 3/4 and 3/8 of its number of rows, so that what it touches does not depend on
+    how many others there are.
     """
     draw = np.random.default_rng(seed)
     owner = np.repeat(np.arange(domains, dtype=np.int32), samples)
