@@ -142,6 +142,7 @@ def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) 
     figures = _run("peers", "--venvs", str(tmp_path))
     assert figures["peers"] == dict.fromkeys(peers.PEERS)
     assert figures["samples_per_s"]["frozen"]["mamdr"] > 0
+    assert figures["peak_mb"]["trainable"]["mamdr"] > 0
 
 
 def test_tables_have_the_papers_sizes_and_overlapping_users() -> None:
