@@ -4,9 +4,10 @@
 
 The same MLP [256, 128, 64] with dropout 0.5 over the same embeddings of 128, Adam at 0.001, batch 1024, on the same
 Taobao-10-shaped table, with frozen user and item tables and with trainable ones. Each peer lives in a virtual
-environment of its own, which the first run makes (torch as in constraints.txt; needs a package index). Keys: peers, an
-object from peer to the smaller of its two ratios (our samples per processor second over the peer's), the ratios
-by kind under frozen and trainable, and peak_mb, each one's largest resident memory by kind. Ours passes over domain after domain, a peer over the whole table at once.
+environment of its own, which the first run makes (torch as in constraints.txt; needs a package index). Keys: peers,
+an object from peer to the smaller of its two ratios (our samples per processor second over the peer's), the ratios by
+kind under frozen and trainable, and peak_mb, each one's largest resident memory by kind. Ours passes over domain
+after domain, a peer over the whole table at once.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.training.runs import assert_same_run, events_of, train
+import torch
+from safetensors.torch import load_file
+from tests.unit.training.runs import assert_same_run, events_of, odd_market, train
 
 from mamdr.combiners import PCGrad, WeightedLoss
 from mamdr.parameters import outer
@@ -24,6 +26,7 @@ from mamdr.strategies import (
     Strategy,
     Then,
 )
+from mamdr.testing import TwoTables
 
 STRATEGIES: dict[str, Strategy] = {
     "alternate with its kept Adam": Alternate(),
@@ -55,6 +58,29 @@ def test_a_run_stopped_after_every_round_equals_one_that_was_not(
     for rounds in (1, 2, 3):
         train(tmp_path / "stopped", strategy, rounds=rounds, jobs=jobs, resume=True)
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+@pytest.mark.parametrize("name", ["mamdr", "separate", "reptile"])
+def test_walks_in_lock_step_go_on_to_the_bit(name: str, tmp_path: Path) -> None:
+    """On domains of every awkward kind, with nothing to tell: no walk was walked by itself for what it is."""
+    sittings = (("straight", 3), ("stopped", 1), ("stopped", 3))
+    for place, rounds in sittings:
+        module, data = TwoTables(dropout=0.3), odd_market()
+        settings = {"module": module, "data": data, "engine": "batched", "resume": True}
+        train(tmp_path / place, STRATEGIES[name], rounds=rounds, **settings)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    assert not any("notes" in event for event in events_of(tmp_path / "straight", "round"))
+
+
+def test_what_lock_step_cannot_do_is_told_once_and_is_as_ever(tmp_path: Path) -> None:
+    train(tmp_path / "in turn", rounds=3)
+    train(tmp_path / "batched", rounds=3, engine="batched")
+    first, *others = events_of(tmp_path / "batched", "round")
+    assert first["notes"] == ["The batched engine walks one by one what has batch normalisation"]
+    assert not any("notes" in event for event in others)
+    last = Path("checkpoints", "round-00003", "state.safetensors")
+    one, other = (load_file(tmp_path / run / last) for run in ("in turn", "batched"))
+    assert all(torch.equal(one[key], other[key]) for key in one.keys() | other.keys())
 
 
 def test_two_rounds_at_once_equal_one_and_one(tmp_path: Path) -> None:
