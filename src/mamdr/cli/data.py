@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mamdr.cli.data_features import features_command
-from mamdr.cli.data_figures import show
+from mamdr.cli.data_figures import show, show_popularity
 from mamdr.cli.data_import import import_command
 from mamdr.cli.data_options import CtrRatio, Memory, Out, Overwrite, Seed, Users, ratio_of
 from mamdr.cli.progress import progress_bar
@@ -20,6 +20,7 @@ from mamdr.data.domains import Dataset
 from mamdr.data.market import synthetic_market, write_market
 from mamdr.data.synthetic import MarketConfig
 from mamdr.errors import ConfigError
+from mamdr.evaluation.popularity import popularity
 from mamdr.memory import bytes_of
 
 data_app = typer.Typer(name="data", help="Make and describe data folders.", no_args_is_help=True)
@@ -158,6 +159,13 @@ def synthetic_command(
 @data_app.command("describe")
 def describe_command(
     folder: Annotated[Path, typer.Argument(help="A data folder.")],
+    floor: Annotated[
+        bool,
+        typer.Option(
+            "--popularity",
+            help="Also what click rates alone get on test, by item and by user: the floor for any model.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with every domain.")
     ] = False,
@@ -171,7 +179,10 @@ def describe_command(
     with progress_bar() as progress:
         storage.verify(folder, progress)
     dataset = Dataset.load(folder)
+    rates = popularity(dataset) if floor else None
     if as_json:
-        typer.echo(json.dumps(describe(dataset)))
-    else:
-        show(dataset, folder)
+        typer.echo(json.dumps(describe(dataset) | ({"popularity": rates} if rates else {})))
+        return
+    show(dataset, folder)
+    if rates:
+        show_popularity(rates)

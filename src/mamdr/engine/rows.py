@@ -36,6 +36,12 @@ class Rows:
         self.module, self.space, self.data = module, space, data
         self._own = Recent[int, Ids](REMEMBERED, _size)
         self._watched: dict[int, dict[int, Tensor]] = {}
+        self._samples: dict[int, Tensor] = {}
+        self._looked_up = {
+            t: torch.zeros(table.rows, dtype=torch.int64)
+            for t, table in enumerate(space.tables)
+            if table.columns is None
+        }
         self._union: tuple[frozenset[int], Ids] | None = None
 
     def of(self, domain: int) -> Ids:
@@ -51,6 +57,27 @@ class Rows:
             )
             self._own.put(domain, known)
         return known
+
+    def samples(self, table: int) -> Tensor:
+        """How often all domains' rows look up each row of a table, [R_t]. Cost: a pass over its columns, once."""
+        if table not in self._samples:
+            size, columns = self.space.tables[table].rows, self.space.tables[table].columns
+            if columns is None:
+                for domain in range(len(self.data.offsets) - 1):
+                    self.of(domain)
+                found = [self._looked_up[table]]
+            else:
+                found = [self._in_column(name, size) for name in columns]
+            self._samples[table] = torch.stack(found).sum(0).to(self.space.dtype)
+        return self._samples[table]
+
+    def _in_column(self, name: str, size: int) -> Tensor:
+        """How often a column has each id, [size]."""
+        if name == "domain":
+            sizes = self.data.offsets.diff()
+            return torch.nn.functional.pad(sizes, (0, size - len(sizes)))
+        values = self.data.lists[name].values if name in self.data.lists else self.data.columns[name]
+        return torch.bincount(torch.as_tensor(values), minlength=size)
 
     def union(self, domains: Iterable[int]) -> Ids:
         """The rows of several domains. The last answer is remembered: Domain Negotiation asks for it each round."""
@@ -79,9 +106,7 @@ class Rows:
         return self._watched[domain]
 
     def _watch(self, domain: int) -> dict[int, Tensor]:
-        seen: dict[int, list[Tensor]] = {
-            t: [] for t, table in enumerate(self.space.tables) if table.columns is None
-        }
+        seen: dict[int, list[tuple[Tensor, Tensor]]] = {t: [] for t in self._looked_up}
         handles = [
             self.module.get_submodule(owner).register_forward_pre_hook(_note(seen[t]), with_kwargs=True)
             for t in seen
@@ -95,17 +120,20 @@ class Rows:
         finally:
             for handle in handles:
                 handle.remove()
-        return {t: _union(ids) for t, ids in seen.items()}
+        for t, calls in seen.items():
+            for ids, counts in calls:
+                self._looked_up[t].index_add_(0, ids, counts)
+        return {t: _union(ids for ids, _ in calls) for t, calls in seen.items()}
 
 
 def _size(ids: Ids) -> int:
     return sum(rows.nbytes + _TENSOR for rows in ids)
 
 
-def _note(seen: list[Tensor]) -> Any:
+def _note(seen: list[tuple[Tensor, Tensor]]) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids: Tensor = args[0] if args else kwargs["input"]
-        seen.append(torch.unique(ids.long()).cpu())
+        seen.append(torch.unique(ids.long().cpu(), return_counts=True))
 
     return hook
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.outer import Outer
 from mamdr.parameters.parts import fade, lay_over, pushed
-from mamdr.parameters.point import Allocate, Point, positions
+from mamdr.parameters.point import Allocate, Point, positions, same_ids
 from mamdr.parameters.space import Ids, Space
 
 
@@ -156,6 +156,46 @@ class Overlay:
         if part is not None:
             fade(self.space, part, share)
             self.specific[self.domain] = part
+
+
+class Patched:
+    """A store of which some values are replaced for one domain: its dense part, and those rows that its patch has.
+
+    A push moves the patch, which gains the rows that it lacks.
+
+    Args:
+        store: the values of every other row; never pushed to.
+        patches: every domain's patch, a point of the whole space.
+        domain: whose patch it is; it must have one.
+    """
+
+    def __init__(self, store: Store, patches: MutableMapping[int, Point], domain: int) -> None:
+        self.store, self.patches, self.domain = store, patches, domain
+
+    @property
+    def space(self) -> Space:
+        return self.store.space
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """Cost: a pull from the store, and the patch's rows among them."""
+        point, patch = self.store.pull(ids, allocate), self.patches[self.domain]
+        point.dense.copy_(patch.dense)
+        for t, wanted in enumerate(ids):
+            here, there = (places.to(point.flat.device) for places in positions(patch.ids[t], wanted))
+            point.rows(t).index_copy_(0, there, patch.rows(t).index_select(0, here))
+        return point
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Cost: the displacement's values; the patch is copied when it gains rows."""
+        patch = self.patches[self.domain]
+        if not same_ids(patch.ids, displacement.ids):
+            patch = patch.take_rows(self.store.pull(_lacking(patch.ids, displacement.ids)))
+        self.patches[self.domain] = patch.add(displacement.without(self.space.frozen), rate)
+
+
+def _lacking(ids: Ids, wanted: Ids) -> Ids:
+    """The rows wanted that are not there."""
+    return tuple(w[~torch.isin(w, i)] for i, w in zip(ids, wanted, strict=True))
 
 
 def layers(store: Store) -> tuple[Store, list[Overlay]]:

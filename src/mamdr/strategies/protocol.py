@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from mamdr.combiners.protocol import Combiner
-from mamdr.parameters import Ids, LocalStore, Moments, Point, Space, Store
+from mamdr.parameters import Ids, LocalStore, Moments, Patched, Point, Space, Store
 
 Memory = dict[str, dict[str, Tensor]]
 """What combiners remember from step to step: combiner -> name -> values."""
@@ -158,6 +158,8 @@ class State:
         memory: what combiners remember.
         shares: λ_i by domain, how much of its specific part (or of its fine-tuning) serves it; 1 where there is none.
             Training knows nothing of them.
+        chosen: by domain, the parameters of a round of its own (dense part and its rows), which serve it in place of
+            this round's. Training knows nothing of them either.
     """
 
     shared: LocalStore
@@ -171,6 +173,7 @@ class State:
     tuned: MutableMapping[int, Point] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
+    chosen: dict[int, Point] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:
@@ -199,5 +202,11 @@ class Strategy(Protocol):
         ...
 
     def params_for(self, state: State, domain: int) -> Store:
-        """The parameters that serve a domain: what evaluation, checkpoints and serving use, and nothing else."""
+        """The parameters that serve a domain by this state's round; `served` has the last word."""
         ...
+
+
+def served(strategy: Strategy, state: State, domain: int) -> Store:
+    """The parameters that serve a domain: what evaluation, exports and serving use, and nothing else."""
+    store = strategy.params_for(state, domain)
+    return Patched(store, state.chosen, domain) if domain in state.chosen else store

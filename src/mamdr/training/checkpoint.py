@@ -46,6 +46,8 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
     }
     part = state.space.part
+    if state.chosen:
+        tensors |= points_out("chosen", [state.chosen[d] for d in sorted(state.chosen)], state.space)
     for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
         name = prefix.rpartition("/")[2]
         tensors |= points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
@@ -59,6 +61,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "losses": state.losses,
         "domains": sorted(state.specific),
         "tuned": sorted(state.tuned),
+        "chosen": sorted(state.chosen),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
@@ -126,6 +129,8 @@ def load(folder: Path, space: Space, place: Callable[[], Parts] = dict) -> tuple
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
     tuned = _parts("tuned", owners, meta, tensors, folder, space, place)
+    chosen = meta.get("chosen", [])  # absent from checkpoints of before domains had rounds of their own
+    own = dict(zip(chosen, points_in("chosen", tensors, space) if chosen else [], strict=True))
     kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
     memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
@@ -140,6 +145,7 @@ def load(folder: Path, space: Space, place: Callable[[], Parts] = dict) -> tuple
         tuned,
         memory,
         dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
+        own,
     )
     return state, meta["extra"]
 

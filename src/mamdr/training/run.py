@@ -19,7 +19,7 @@ from mamdr.engine import Session, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError, DataError
 from mamdr.evaluation.metrics import Metrics
 from mamdr.parameters import Space
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, served
 from mamdr.training import checkpoint
 from mamdr.training.events import Event, read_events
 from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
@@ -137,7 +137,7 @@ class Run:
 
         Cost: a copy of every table; for many domains or large tables score through `predict`.
         """
-        point = self.strategy.params_for(self.state, self._domain(domain)).pull(self.space.all_ids())
+        point = served(self.strategy, self.state, self._domain(domain)).pull(self.space.all_ids())
         module = copy.deepcopy(self.module)
         tables = [point.rows(number) for number in range(len(self.space.tables))]
         _fill(module, self.space, point.dense, tables, self.state.buffers)

@@ -12,7 +12,7 @@ from mamdr.data.domains import Dataset
 from mamdr.engine import Predictor, Session
 from mamdr.errors import DataError
 from mamdr.evaluation.metrics import Metrics, evaluate
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, served
 
 Scores = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -28,7 +28,7 @@ def predict(
     """
     predictor = Predictor(session, session.data.split(split), state.buffers)
     chosen = range(len(session.data.schema.domains)) if domains is None else domains
-    for domain, scores in predictor.many(functools.partial(strategy.params_for, state), chosen):
+    for domain, scores in predictor.many(functools.partial(served, strategy, state), chosen):
         yield domain, scores.numpy()
 
 
