@@ -15,6 +15,7 @@ from tests.oracles import metrics as oracle
 
 from mamdr.errors import MamdrError
 from mamdr.evaluation import Metrics, evaluate, grouped_auc, user_gauc
+from mamdr.evaluation.metrics import DomainMetrics
 
 NAMES = ["a", "b", "c", "d"]
 
