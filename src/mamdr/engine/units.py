@@ -1,7 +1,7 @@
 r"""Units: a walk over many legs, shared out.
 
-A walk from the shared parameters over many domains may be made by U units, each over some of the legs, all from the same
-point; what becomes of it is a mean of what they bring:
+A walk from the shared parameters over many domains may be made by U units, each over some of the legs, all from the
+same point; what becomes of it is a mean of what they bring:
 
     unit u:  Δ_u = walk(θ_S, [its legs])
     Δ[row] = mean over the units that pulled the row of Δ_u[row]        (or their sum)

@@ -88,7 +88,7 @@ class Actors:
                 raise TrainingError(
                     f"{answer.peer.name} has not begun after {self.start_seconds:g} seconds",
                     "a free processor for each shard, for the dense part and for each worker",
-                    "Take fewer shards or workers, or let more machines join the cluster; ray status tells what is free",
+                    "Take fewer shards or workers, or let more machines join; `ray status` tells what is free",
                 ) from error
             if found != versions():
                 raise _other_versions(answer.peer.name, found)
@@ -153,11 +153,9 @@ def _join(address: str | None, processes: int, folder: str | None) -> None:
             ray.init(**quiet, **({"address": address} if address else here))
     except (ConnectionError, TimeoutError, ValueError, OSError) as error:
         raise ConfigError(
-            f"no Ray cluster answers at {address} ({_line(error)})"
-            if address
-            else f"Ray did not start ({_line(error)})",
+            f"no Ray cluster answers at {address or 'this machine'} ({_line(error)})",
             "HOST:PORT of a machine where `ray start --head` runs",
-            "Check the address, the network and RAY_AUTH_TOKEN; without --address a cluster is started on this machine",
+            "Check the address, the network and RAY_AUTH_TOKEN; without --address one is started here",
         ) from error
     except RuntimeError as error:
         raise ConfigError(

@@ -20,7 +20,7 @@ class _Answer:
 
 
 class HerePeer:
-    """An object of this process. One that raises `Lost` with its own name is dead from then on, as a process would be."""
+    """An object of this process. One that raises `Lost` with its own name is dead from then on."""
 
     def __init__(self, name: str, life: int, held: Any) -> None:
         self.name, self.life, self.held = name, life, held

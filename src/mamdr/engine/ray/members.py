@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mamdr.engine.ray.buckets import Buckets
@@ -55,7 +54,6 @@ class Members:
         options: how many.
         work: what workers have to know.
         owner: for each domain, the worker that owns its specific part.
-        folder: of checkpoints.
         kinds: what runs in the processes.
     """
 
@@ -63,7 +61,6 @@ class Members:
     options: ClusterOptions
     work: Work
     owner: Sequence[int]
-    folder: Path
     kinds: Kinds = field(default_factory=Kinds)
 
     def __post_init__(self) -> None:

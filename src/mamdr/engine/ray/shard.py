@@ -105,7 +105,7 @@ class Shard:
     def commit(
         self, key: Key, units: Sequence[int], combine: Combine, rule: Outer | float, frozen: frozenset[str]
     ) -> list[int]:
-        """Take in what units have staged, in this order, by an outer optimizer (or at a rate); once, whoever repeats it.
+        """Take in what units have staged, in this order, by an outer optimizer (or at a rate); only once.
 
         Returns: the units of which nothing was staged. If there are any, nothing has been committed.
         """
@@ -132,7 +132,7 @@ class Shard:
         return slices.save(folder, name, self.ids, self.store.dense, self.store.tables, self.moments)
 
     def touch(self, rows: Rows, values: Values) -> int:
-        """Take rows in and forget them: what sending every mini-batch's rows back would cost, measured without a cache."""
+        """Take rows in and forget them: what a walk without caches sends back."""
         return sum(map(len, rows)) + len(values)
 
     def facts(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -61,8 +61,8 @@ class RemoteStore:
         space: of the whole module.
         buckets: where rows live.
         at: the shards.
-        keep_rows: how many rows may be kept between pulls; 0 keeps none, and the dense part neither. Who keeps them must
-            `forget` them when the shards commit.
+        keep_rows: how many rows may be kept between pulls; 0 keeps none, and the dense part neither. Who keeps
+            them must `forget` them when the shards commit.
 
     Cost of a pull: the rows that are not kept, in calls of about 8 MB, all shards at once.
     """
@@ -281,5 +281,5 @@ def _pieces(point: Point, ids: Ids, places: Ids) -> Iterator[tuple[Rows, Values]
         yield [rows.numpy() for rows in some], flat.numpy()
 
 
-def _all(answers: Sequence[Pending]) -> list[object]:
+def _all(answers: Sequence[Pending]) -> list[Any]:
     return [answer.get() for answer in answers]

@@ -125,7 +125,7 @@ class ClusterTrainer(Trainer):
             self.cluster.cache,
         )
         owner = owners(sizes, self.cluster.workers)
-        self._members = Members(self.launcher, self.cluster, work, owner, self.kinds)
+        self._members = Members(self.launcher, self.cluster, work, owner, kinds=self.kinds)
         self._members.begin(manifest)
 
     def _attach(self, state: State) -> None:

@@ -49,7 +49,7 @@ class Stack:
         if not isinstance(store, Overlay):
             raise ConfigError(
                 f"a walk from a {type(store).__name__}",
-                "one from shared or specific parameters",
+                "shared or specific parameters",
                 "Train on one machine",
             )
         below = cls.of(store.shared)

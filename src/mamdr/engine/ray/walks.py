@@ -1,8 +1,8 @@
 """Walks on a cluster: a strategy hands them in as it does anywhere, and gets outcomes in order.
 
-A single walk of the shared parameters is shared out over units, whose displacements are staged on the shards. A walk for
-a domain's specific part is made by the part's owner, where its displacement stays. Any other walk is made by anyone, and
-its displacement comes here.
+A single walk of the shared parameters is shared out over units, whose displacements are staged on the shards. A walk
+for a domain's specific part is made by the part's owner, where its displacement stays. Any other walk is made by
+anyone, and its displacement comes here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TOGETHER = 8
 """Walks that travel in one call: a call costs about a millisecond."""
 
 AHEAD = 2
-"""Calls that a worker has at once, so that it need not wait; each worker holds so many calls' displacements, and one more."""
+"""Calls that a worker has at once, so that it need not wait; it holds the displacements of so many, and of one more."""
 
 
 @dataclass
