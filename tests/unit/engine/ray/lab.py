@@ -124,7 +124,9 @@ class Fate:
 
     def call(self, name: str, method: str, work: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         turn = self.calls[name, method] = self.calls.get((name, method), 0) + 1
-        due = [d for d in self.deaths if (d.name, d.method, d.turn) == (name, method, turn) and not d.happened]
+        due = [
+            d for d in self.deaths if (d.name, d.method, d.turn) == (name, method, turn) and not d.happened
+        ]
         if due and not due[0].after:
             self._die(due[0])
         answer = work(*args)
@@ -158,4 +160,3 @@ class _MortalWorker(_Mortal):
 
 def _name(job: Job) -> str:
     return "dense" if job.index == "dense" else f"shard {job.index}"
-

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.engine.ray.lab import Death, Fate, cluster_trainer, last_state, on_a_cluster
 
 from mamdr.engine.ray import trainer as cluster
 from mamdr.engine.ray.manifest import Manifest
@@ -15,7 +16,6 @@ from mamdr.strategies import MAMDR, DomainNegotiation, DomainRegularization, Sta
 from mamdr.testing import same_bits
 from mamdr.training import folder as run_folder
 from mamdr.training import trainer as outer_loop
-from tests.unit.engine.ray.lab import Death, Fate, cluster_trainer, last_state, on_a_cluster
 
 STRATEGY = MAMDR(num_helpers=2, outer=Adagrad(lr=0.3))
 SIZES = {"units": 3, "shards": 2, "workers": 2}
@@ -89,7 +89,7 @@ def test_too_many_deaths_end_training_with_the_last_round_kept(tmp_path: Path) -
     trainer = cluster_trainer(
         STRATEGY, tmp_path / "run", ROUNDS, kinds=Fate(deaths).kinds(), recoveries=3, **SIZES
     )
-    with pytest.raises(TrainingError, match="worker 0 died .* the 4th death in one round"):
+    with pytest.raises(TrainingError, match=r"worker 0 died .* the 4th death in one round"):
         trainer.fit()
     assert run_folder.read_info(tmp_path / "run")["last_round"] == 1
     assert last_state(trainer, 1).round == 1
@@ -106,7 +106,9 @@ def _die(*args: object, **settings: object) -> None:
 COORDINATOR = {
     "within a commit": lambda patch: _patch_turn(patch, "mamdr.engine.ray.shard.Shard.commit", 5),
     "within a walk": lambda patch: _patch_turn(patch, "mamdr.engine.ray.worker.Worker.stage", 4),
-    "with half of the files written": lambda patch: _patch_turn(patch, "mamdr.engine.ray.worker.Worker.save", 3),
+    "with half of the files written": lambda patch: _patch_turn(
+        patch, "mamdr.engine.ray.worker.Worker.save", 3
+    ),
     "before the manifest": lambda patch: _patch_turn(patch, "mamdr.engine.ray.manifest.Manifest.write", 3),
     "before the run points at it": lambda patch: _patch_turn(patch, "mamdr.training.trainer.write_info", 3),
 }
@@ -136,9 +138,11 @@ def _class(path: str) -> object:
 def test_the_coordinator_dies_and_goes_on(
     straight: State, tmp_path: Path, how: Callable[[pytest.MonkeyPatch], None], size: tuple[int, int]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Dead):
+    doomed = cluster_trainer(STRATEGY, tmp_path / "run", ROUNDS, **SIZES)
+    with pytest.MonkeyPatch.context() as patch:
         how(patch)
-        cluster_trainer(STRATEGY, tmp_path / "run", ROUNDS, **SIZES).fit()
+        with pytest.raises(Dead):
+            doomed.fit()
     assert run_folder.read_info(tmp_path / "run")["last_round"] == 1
     sizes = SIZES | {"shards": size[0], "workers": size[1]}
     trainer = cluster_trainer(STRATEGY, tmp_path / "run", ROUNDS, **sizes)
@@ -147,9 +151,15 @@ def test_the_coordinator_dies_and_goes_on(
 
 
 @pytest.mark.parametrize("where", ["rows", "parts", "state"])
-def test_a_disk_that_fills_at_the_checkpoint(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_at_the_checkpoint(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = cluster_trainer(STRATEGY, tmp_path / "run", ROUNDS, **SIZES)
-    called = {"rows": "slices.save_file", "parts": "worker.checkpoint.save", "state": "trainer.checkpoint.save"}
+    called = {
+        "rows": "slices.save_file",
+        "parts": "worker.checkpoint.save",
+        "state": "trainer.checkpoint.save",
+    }
     full = DataError("cannot write: No space left on device", "space", "Free some")
     count = [0]
 
