@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ except ImportError as error:
 
 _STORE = 128 << 20
 """Bytes of shared memory for what travels on a cluster of this machine alone; what does not fit waits on disk."""
+
+
+_KNOCK = 5.0
+"""Seconds in which a machine must answer that there is someone at an address."""
 
 
 class _Host:
@@ -128,6 +133,8 @@ def cluster(address: str | None, processes: int, start_seconds: float) -> Iterat
     if ray.is_initialized():
         yield Actors(start_seconds)
         return
+    if address is not None:
+        _knock(address)
     folder = None if address else tempfile.mkdtemp(prefix="mamdr-")
     try:
         _prepare(own=address is None)
@@ -137,6 +144,27 @@ def cluster(address: str | None, processes: int, start_seconds: float) -> Iterat
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Find out at once what Ray would find out after two minutes: that nobody is there."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    try:
+        if not host or "/" in address:
+            raise ValueError("no HOST:PORT")
+        socket.create_connection((host, int(port)), _KNOCK).close()
+    except (OSError, ValueError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: str | None, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"no Ray cluster answers at {address or 'this machine'} ({_line(error)})",
+        "HOST:PORT of a machine where `ray start --head` runs",
+        "Check the address, the network and RAY_AUTH_TOKEN; without --address one is started here",
+    )
 
 
 def _join(address: str | None, processes: int, folder: str | None) -> None:
@@ -152,11 +180,7 @@ def _join(address: str | None, processes: int, folder: str | None) -> None:
             warnings.simplefilter("ignore")
             ray.init(**quiet, **({"address": address} if address else here))
     except (ConnectionError, TimeoutError, ValueError, OSError) as error:
-        raise ConfigError(
-            f"no Ray cluster answers at {address or 'this machine'} ({_line(error)})",
-            "HOST:PORT of a machine where `ray start --head` runs",
-            "Check the address, the network and RAY_AUTH_TOKEN; without --address one is started here",
-        ) from error
+        raise _nobody(address, error) from error
     except RuntimeError as error:
         raise ConfigError(
             f"the cluster at {address} does not fit this process ({_line(error)})",

@@ -34,6 +34,7 @@ from mamdr.strategies import Run as RunWalks
 from mamdr.training import checkpoint
 from mamdr.training.cluster import ClusterOptions
 from mamdr.training.folder import checkpoint_folder
+from mamdr.training.options import TrainOptions
 from mamdr.training.run import Run
 from mamdr.training.trainer import Trainer
 
@@ -75,9 +76,7 @@ class ClusterTrainer(Trainer):
         self.cluster, self.launcher, self.kinds = cluster, launcher, kinds or Kinds()
         if self.folder is None:
             raise ConfigError("a cluster without a folder", "a folder that every machine sees", "Give one")
-        if self.options.device != "cpu" or self.options.jobs > 1:
-            found = f"train.device = {self.options.device!r}, train.jobs = {self.options.jobs}"
-            raise ConfigError(found, "cpu and 1 on a cluster", "Take more workers instead")
+        check_options(self.options)
         self.buckets = Buckets(cluster.buckets, cluster.shards)
         self.place = self.folder.resolve() / "cluster"
         self._module = skeleton(self.module, self.space)
@@ -288,6 +287,13 @@ class ClusterTrainer(Trainer):
             best = assembled(Manifest.read(round_folder(self.place, self.stopping.best_round)), self.space)
             checkpoint.save(path, best, {"stopping": asdict(self.stopping)})
         return checkpoint.load(path, self.space)[0]
+
+
+def check_options(options: TrainOptions) -> None:
+    """Raise ConfigError for settings that a cluster has no use for."""
+    if options.device != "cpu" or options.jobs > 1:
+        found = f"train.device = {options.device!r}, train.jobs = {options.jobs}"
+        raise ConfigError(found, "cpu and 1 on a cluster", "Take more workers instead")
 
 
 def owners(sizes: Sequence[int], workers: int) -> list[int]:

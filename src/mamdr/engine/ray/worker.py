@@ -5,18 +5,16 @@ As a runner it keeps nothing: any worker can walk for the shared parameters. As 
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mamdr.data.domains import Batch, Dataset, DomainData
+from mamdr.data.domains import Batch, Dataset
 from mamdr.engine import Session, Walker, WalkOptions
 from mamdr.engine.ray.buckets import Buckets
 from mamdr.engine.ray.store import RemoteStore, Shards
@@ -24,7 +22,7 @@ from mamdr.engine.ray.traffic import Traffic
 from mamdr.engine.ray.travel import Push, Task, Told
 from mamdr.engine.ray.wire import Key
 from mamdr.errors import TrainingError
-from mamdr.parameters import Ids, LocalStore, Overlay, Point, Space
+from mamdr.parameters import LocalStore, Overlay, Point, Space
 from mamdr.strategies import Outcome, State, Strategy
 from mamdr.training import checkpoint
 from mamdr.training.scoring import Scores, predict
@@ -66,10 +64,10 @@ class Worker:
         torch.set_num_threads(1)
         self.work, self.name = work, name
         self.data = work.data if isinstance(work.data, Dataset) else Dataset.load(work.data)
+        module = pickle.loads(work.module)
         if not work.cache:
-            self.every = EveryBatch(self.data.train, work.space)
-            self.data = dataclasses.replace(self.data, train=self.every)
-        self.session = Session(pickle.loads(work.module), work.space, self.data, work.walk)
+            module.register_forward_pre_hook(self._move_rows)
+        self.session = Session(module, work.space, self.data, work.walk)
         self.session.__enter__()
         self.walker = Walker(self.session)
         self.parts: dict[int, Point] = {}
@@ -178,9 +176,16 @@ class Worker:
             self.shared.forget()
             self.version = version
 
+    def _move_rows(self, module: nn.Module, args: tuple[Batch, ...]) -> None:
+        """Move a training mini-batch's rows from the shards and back, as a walk without caches would have to."""
+        if module.training:
+            looked_up = (
+                [args[0][column].reshape(-1) for column in table.columns or ()]
+                for table in self.work.space.tables
+            )
+            self.direct.touch(tuple(torch.unique(torch.cat(ids)) for ids in looked_up))
+
     def _walk(self, task: Task, shared: RemoteStore) -> Outcome:
-        if not self.work.cache:
-            self.every.store = self.direct
         try:
             return self.walker(task.walk(task.stack.made(shared, self.parts)))
         except (MemoryError, RuntimeError) as error:
@@ -192,32 +197,6 @@ class Worker:
                 "memory for four times the rows of a walk",
                 "Take more units (each walks fewer rows), a smaller embedding, or machines with more memory",
             ) from error
-
-
-class EveryBatch(DomainData):
-    """Training rows whose every mini-batch moves its table rows from the shards and back, as without caches.
-
-    It moves what would have to move; what is trained is the same.
-    """
-
-    def __init__(self, rows: DomainData, space: Space) -> None:
-        super().__init__(rows.columns, rows.labels, rows.offsets, rows.lists)
-        self.space = space
-        self.store: RemoteStore | None = None
-
-    def batches(
-        self, domains: Sequence[int], batch_size: int, generator: np.random.Generator | None
-    ) -> Iterator[tuple[Batch, torch.Tensor]]:
-        for batch, labels in super().batches(domains, batch_size, generator):
-            if self.store is not None:
-                self.store.touch(self._rows(batch))
-            yield batch, labels
-
-    def _rows(self, batch: Batch) -> Ids:
-        return tuple(
-            torch.unique(torch.cat([batch[column].reshape(-1) for column in table.columns or ()]))
-            for table in self.space.tables
-        )
 
 
 def empty(space: Space) -> LocalStore:

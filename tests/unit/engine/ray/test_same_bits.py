@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.engine.ray.lab import cluster_trainer, last_state, on_a_cluster, on_one_machine
 
+from mamdr.engine.ray.here import Here
+from mamdr.engine.ray.peers import Pending
+from mamdr.errors import ConfigError
 from mamdr.parameters.outer import Adagrad, Adam, Nesterov
 from mamdr.strategies import (
     MAMDR,
@@ -99,3 +104,42 @@ def test_processes_may_come_and_go_between_rounds(tmp_path: Path) -> None:
     trainer.fit()
     assert trainer.cluster.workers == 4
     assert same_bits(on_a_cluster(strategy, units=2), last_state(trainer, 3))
+
+
+class AnyFirst(Here):
+    """Answers come in any order."""
+
+    def first(self, answers: Sequence[Pending]) -> int:
+        return len(answers) - 1
+
+
+@pytest.mark.parametrize("staleness", [0, 1, 2])
+def test_as_they_come_no_unit_misses_more_than_it_may(tmp_path: Path, staleness: int) -> None:
+    stale: list[int] = []
+
+    class Hears:
+        def hear(self, event: dict[str, Any]) -> None:
+            stale.extend(event.get("cluster", {}).get("stale", []))
+
+        def walked(self, rows: int) -> None: ...
+
+        def close(self) -> None: ...
+
+    trainer = cluster_trainer(
+        MAMDR(num_helpers=1),
+        tmp_path / "run",
+        1,
+        launcher=AnyFirst(),
+        listeners=[Hears()],
+        staleness=staleness,
+        units=5,
+        workers=2,
+    )
+    trainer.fit()
+    assert max(stale) == staleness
+    assert last_state(trainer, 1).moments["outer"].step == len(stale) == 5
+
+
+def test_several_units_need_a_fresh_inner_optimizer() -> None:
+    with pytest.raises(ConfigError, match="inner_state"):
+        on_a_cluster(Alternate(), 1, units=2)
