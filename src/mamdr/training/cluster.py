@@ -27,7 +27,7 @@ class ClusterOptions:
         buckets: into so many shares rows are sorted, once and for all of a run.
         keep_rows: shared rows that a worker keeps from walk to walk while they do not change (in Domain
             Regularization); 0 pulls them anew for each walk.
-        cache: off moves the rows of every mini-batch to and from the shards, as without the paper's caches: for
+        cache: off moves the rows of every mini-batch to and from the shards as well, as without the paper's caches: for
             measuring what they save. Trains the same.
         recoveries: deaths of processes that a round may survive.
         start_seconds: how long to wait for a place for a process, or for one to answer that it has begun.
