@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,7 @@ class Members:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.deaths = 0  # in this round
+        self.recovered: list[tuple[str, float]] = []  # in this round: who, and the seconds until it was back
         self.peers: dict[str, Peer] = {}
         self.log: list[list[Asked]] = []
         self.manifest: Manifest | None = None
@@ -111,7 +113,7 @@ class Members:
 
     def checkpointed(self, manifest: Manifest) -> None:
         """A checkpoint of everyone as they are has been written."""
-        self.manifest, self.deaths = manifest, 0
+        self.manifest, self.deaths, self.recovered = manifest, 0, []
         self.clock.begin()
         self.log = [[] for _ in range(self.options.workers)]
 
@@ -159,15 +161,15 @@ class Members:
         Raises:
             RoundLost: it cannot: the shared parameters have moved since.
         """
-        while True:
-            if self.peers[lost.name].life > lost.life:
-                return  # told twice of the same death
+        begun = time.perf_counter()
+        while self.peers[lost.name].life <= lost.life:  # else this was told before
             self._restart(lost)
             try:
                 self._bring_up(lost.name)
-                return
             except Lost as again:
                 lost = again
+            finally:
+                self.recovered.append((lost.name, round(time.perf_counter() - begun, 3)))
 
     def _bring_up(self, name: str) -> None:
         self._load(name).get()

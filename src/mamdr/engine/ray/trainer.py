@@ -235,7 +235,7 @@ class ClusterTrainer(Trainer):
     def _save(self, state: State) -> None:
         assert self._manifest is not None
         self._finish(self._manifest, state)
-        self._deaths = self.members.deaths
+        self._deaths, self._recovered = self.members.deaths, self.members.recovered
         self.members.checkpointed(self._manifest)
 
     def _prune(self, rounds: Sequence[int]) -> None:
@@ -262,7 +262,10 @@ class ClusterTrainer(Trainer):
     def _told(self) -> dict[str, Any]:
         """What an event tells of the cluster: seconds by phase, and what moved in the round."""
         seconds = {phase: round(each, 3) for phase, each in self._run.seconds.items()}
-        return {"cluster": self._figures | {"seconds": seconds, "deaths": self._deaths}}
+        return {
+            "cluster": self._figures
+            | {"seconds": seconds, "deaths": self._deaths, "recovered": self._recovered}
+        }
 
     def _facts(self) -> dict[str, Any]:
         """What moved in the round, and how many parts each worker holds."""
