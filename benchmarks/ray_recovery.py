@@ -118,7 +118,7 @@ def _train(launcher: Actors, data: Dataset, folder: Path, rounds: int, workers: 
 def measure(rounds: int) -> dict[str, Any]:
     """Seconds by who died, and memory."""
     with tempfile.TemporaryDirectory() as place:
-        synthetic_market(domains=6, samples=30_000).save(Path(place) / "data")
+        synthetic_market(domains=6, samples_per_domain=5_000).save(Path(place) / "data")
         data = Dataset.load(Path(place) / "data")
         with cluster(None, 3, 120.0) as launcher:
             idle = _train(launcher, data, Path(place) / "idle", 1, 1).idle_mb
