@@ -19,7 +19,7 @@ LAYERS = [
     ["models", "engine", "strategies", "combiners", "evaluation.metrics"],
     ["evaluation.bootstrap", "evaluation.conflict", "evaluation.ranking"],
     ["training", "testing"],
-    ["evaluation", "experiments", "registry", "feature_store"],
+    ["evaluation", "experiments", "registry", "feature_store", "engine.ray"],
     ["serving", "cli"],
 ]
 """From the bottom up. A part may import its own layer and those below; the longest name that fits counts."""

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from mamdr import __version__
+from mamdr.cli.cluster import cluster_app
 from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
@@ -63,6 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app)
+app.add_typer(cluster_app)
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)
