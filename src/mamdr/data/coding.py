@@ -122,8 +122,14 @@ def standardised(
         mean, deviation = (float(seen.mean()), float(seen.std())) if len(seen) else (0.0, 0.0)
         deviation = deviation if deviation > _CONSTANT * abs(mean) else 1.0
         scales[name] = (mean, deviation)
-        rows[name] = ((rows[name] - mean) / deviation).astype(np.float32)
+        rows[name] = scaled(rows[name], mean, deviation)
     return scales
+
+
+def scaled(values: npt.NDArray[np.float32], mean: float, deviation: float) -> npt.NDArray[np.float32]:
+    """Numbers with the mean and the deviation of train taken out; the same bits in training and in serving."""
+    found: npt.NDArray[np.float32] = ((values - mean) / deviation).astype(np.float32)
+    return found
 
 
 def distinct_codes(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -6,14 +6,13 @@ what it read there. Ids are raw ones: text, or integers where the data's ids are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import torch
 from torch import Tensor
 
 from mamdr.data.rows import Batch
@@ -134,7 +133,8 @@ class UpdatableStore(FeatureStore, Protocol):
 
         Args:
             owner: "user" or "item".
-            table: the column `user_id` or `item_id`, and any of the owner's features; one that is left out keeps its value.
+            table: the column `user_id` or `item_id`, and any of the owner's features; one that is left out keeps its
+                value.
 
         Returns: how many rows there are.
         Raises: DataError for other columns, ids that are empty, longer than `LONGEST_ID` bytes or come twice, and
@@ -151,29 +151,3 @@ class UpdatableStore(FeatureStore, Protocol):
         Returns: how many rows there are.
         """
         ...
-
-
-def batch_of(
-    store: FeatureStore,
-    users: Entities,
-    items: Entities,
-    domain: int,
-    context: Mapping[str, Sequence[object]] | None = None,
-) -> Batch:
-    """The batch that a model scores: B rows.
-
-    Args:
-        users: B of them, or one for all rows.
-        items: B of them.
-        domain: its number for the model; the column is one value expanded, as in training.
-        context: raw values of context columns, B of each, or one for all. What is left out is unknown: id 1, the mean
-            of train, or an empty list.
-
-    Raises: DataError for context that is no column of the context, or not one value a row.
-    """
-    from mamdr.feature_store.context import context_columns
-
-    rows = len(items)
-    shared = {name: column.expand(rows, *column.shape[1:]) for name, column in users.columns.items()}
-    more = context_columns(store, rows, context or {})
-    return {**shared, **items.columns, **more, "domain": torch.tensor([domain]).expand(rows)}
