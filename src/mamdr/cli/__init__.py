@@ -21,7 +21,9 @@ from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
 from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
+from mamdr.cli.registry import promote, publish, rollback, versions
 from mamdr.cli.report import report
+from mamdr.cli.serve import keys, serve
 from mamdr.cli.train import train
 from mamdr.cli.tune import tune
 from mamdr.errors import MamdrError
@@ -70,6 +72,12 @@ app.command()(conflict)
 app.command()(models)
 app.command()(experiment)
 app.command()(tune)
+app.command()(publish)
+app.command()(versions)
+app.command()(promote)
+app.command()(rollback)
+app.command()(serve)
+app.command()(keys)
 
 
 def _version(wanted: bool) -> None:
