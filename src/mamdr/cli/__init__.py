@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from mamdr import __version__
 from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
+from mamdr.cli.domain import domain_app
 from mamdr.cli.evaluate import evaluate
 from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
@@ -65,6 +66,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app)
+app.add_typer(domain_app)
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,3 @@ def _new(folder: Path, owner: str, base: Version) -> dict[str, int]:
     first = base.schema.ids[f"{owner}_id"]
     return {value: first + place for place, value in enumerate(values)}
 
-
-def at_newcomer(part: Point, base: Version) -> Point:
-    """A part in the space of the base's own parts (tables may have grown while it was trained)."""
-    return Point(replace(base.space.part), part.ids, part.flat)
