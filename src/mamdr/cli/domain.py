@@ -26,14 +26,19 @@ def _domain() -> None:
 @domain_app.command("add")
 def add(
     place: Annotated[Path, typer.Argument(metavar="RUN|REGISTRY", help="A run's or a registry's folder.")],
-    interactions: Annotated[list[Path], typer.Option("--interactions", help="CSV, TSV or Parquet; may repeat.")],
+    interactions: Annotated[
+        list[Path], typer.Option("--interactions", help="CSV, TSV or Parquet; may repeat.")
+    ],
     name: Annotated[str, typer.Option("--name", help="The new domain's id.")],
     features: Annotated[
-        Path | None, typer.Option("--features", help="The feature storage, or the data folder. Default: the run's data.")
+        Path | None,
+        typer.Option("--features", help="The feature storage, or the data folder. Default: the run's data."),
     ] = None,
     user: Annotated[str, typer.Option("--user", help="Column of the user.")] = "user_id",
     item: Annotated[str, typer.Option("--item", help="Column of the item.")] = "item_id",
-    label: Annotated[str | None, typer.Option("--label", help="Column of 0 and 1. Default: label, if there.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Column of 0 and 1. Default: label, if there.")
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", help="At most.")] = 20,
     ctr_ratio: Annotated[float, typer.Option("--ctr-ratio", help="Positives per drawn negative.")] = 0.25,
     minimum: Annotated[int, typer.Option("--minimum", help="Positives that it takes.")] = 20,

@@ -26,7 +26,8 @@ def publish(
     data: Annotated[Path | None, typer.Option("--data", help="The data folder, if it was moved.")] = None,
     promote: Annotated[bool, typer.Option("--promote", help="Let it serve at once.")] = False,
     keep: Annotated[
-        int | None, typer.Option("--keep", help="Remove versions older than the newest KEEP that nothing needs.")
+        int | None,
+        typer.Option("--keep", help="Remove versions older than the newest KEEP that nothing needs."),
     ] = None,
     helpers: Annotated[
         int, typer.Option("--helpers", help="Domains whose rows go along, for domains that join later.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,9 @@ def serve(
     keys: Annotated[Path | None, typer.Option("--keys", help="File of hashed keys; see mamdr keys.")] = None,
     events: Annotated[Path | None, typer.Option("--events", help="Folder for exposures and clicks.")] = None,
     cache_mb: Annotated[int, typer.Option("--cache-mb", help="Megabytes of merged parts a worker.")] = 256,
-    rate: Annotated[float, typer.Option("--rate", help="Requests a second for a key; 0 for no limit.")] = 1000,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Requests a second for a key; 0 for no limit.")
+    ] = 1000,
     burst: Annotated[int, typer.Option("--burst", help="Requests for a key at once.")] = 200,
     body_kb: Annotated[int, typer.Option("--body-kb", help="Largest body of a request.")] = 1024,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds that an answer may take.")] = 5.0,
@@ -86,13 +89,15 @@ def keys(
         typer.echo(f"The key, shown this once: {key}", err=True)
 
 
-def _uvicorn():  # type: ignore[no-untyped-def]
+def _uvicorn() -> Callable[..., None]:
     try:
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise ConfigError(
-            f"{error.name} is not installed", "the extra for serving", 'Install it: pip install "mamdr[serve]"'
+            f"{error.name} is not installed",
+            "the extra for serving",
+            'Install it: pip install "mamdr[serve]"',
         ) from error
     return uvicorn.run

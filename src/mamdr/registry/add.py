@@ -50,7 +50,9 @@ def add_domain(
         base = load(registry, serving, store.schema)
         if domain in base.numbers:
             raise ConfigError(
-                f"{serving} was trained on a domain of the name {domain!r}", "a new name", "Give another --name"
+                f"{serving} was trained on a domain of the name {domain!r}",
+                "a new name",
+                "Give another --name",
             )
         text = rows.with_columns(pl.col("user_id", "item_id").cast(pl.String), domain=pl.lit(domain))
         newcomer = Newcomers(registry).put(domain)

@@ -1,7 +1,7 @@
 """The version of one domain that joined another version: its specific part, and the ids of what came with it.
 
-    part/...             the part, laid out as a version's specific parts with one domain
-    new/OWNER.parquet    raw values that training did not know, in the order of their ids
+part/...             the part, laid out as a version's specific parts with one domain
+new/OWNER.parquet    raw values that training did not know, in the order of their ids
 """
 
 from __future__ import annotations
@@ -87,4 +87,3 @@ def _new(folder: Path, owner: str, base: Version) -> dict[str, int]:
         ) from error  # fmt: skip
     first = base.schema.ids[f"{owner}_id"]
     return {value: first + place for place, value in enumerate(values)}
-

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from mamdr.config import component
 from mamdr.data.domains import Dataset, DomainData
 from mamdr.data.ragged import Ragged
 from mamdr.seeds import generator
+
+Ints = npt.NDArray[np.int64]
 
 
 @component
@@ -58,7 +61,7 @@ def sampled(data: Dataset, sample: HelperSample) -> Dataset:
     )
 
 
-def _taken(part: DomainData, rows: np.ndarray[tuple[int], np.dtype[np.int64]], counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> DomainData:  # fmt: skip
+def _taken(part: DomainData, rows: Ints, counts: Ints) -> DomainData:
     """These rows of a split, of which each domain has so many."""
     where = torch.from_numpy(rows)
     columns = {name: column.index_select(0, where) for name, column in part.columns.items()}

@@ -17,7 +17,7 @@ from mamdr.registry.registry import Registry
 from mamdr.registry.store import Grown
 from mamdr.registry.version import Version
 from mamdr.strategies import State
-from mamdr.training.joining import JoinOptions, Joining, join, regularization
+from mamdr.training.joining import Joining, JoinOptions, join, regularization
 from mamdr.training.recipe import Recipe
 
 
@@ -73,7 +73,5 @@ def join_version(
     if result.live:
         part = Point(base.space.part, result.part.ids, result.part.flat)
         gate = {**result.figures, "counts": made.counts, "rounds": result.rounds}
-        version = publish_domain(
-            registry, base, domain, part, made.new, share=result.share, gate=gate
-        )
+        version = publish_domain(registry, base, domain, part, made.new, share=result.share, gate=gate)
     return Joined(result, made.counts, version)

@@ -1,12 +1,12 @@
 """What a version's folder holds of a state, as arrays that can be memory-mapped.
 
-    dense.npy                the shared dense values [P]
-    table-T.npy              a table's shared rows [R, d], by its place in the space
-    beyond-T.npy             the row [d] of ids that the table does not have
-    buffer-N.npy             a buffer of the module, by its place in `manifest.buffers`
-    KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i) or "tuned" (δ_i)
-    KIND/flat.npy            all parts' values, KIND/starts.npy int64 [n + 1] where each begins
-    KIND/ids-T.npy           all parts' row ids in a table, KIND/counts-T.npy int64 [n] how many each has
+dense.npy                the shared dense values [P]
+table-T.npy              a table's shared rows [R, d], by its place in the space
+beyond-T.npy             the row [d] of ids that the table does not have
+buffer-N.npy             a buffer of the module, by its place in `manifest.buffers`
+KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i) or "tuned" (δ_i)
+KIND/flat.npy            all parts' values, KIND/starts.npy int64 [n + 1] where each begins
+KIND/ids-T.npy           all parts' row ids in a table, KIND/counts-T.npy int64 [n] how many each has
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ def write_parts(folder: Path, parts: Mapping[int, Point], space: Space) -> None:
     np.save(folder / "starts.npy", starts)
     kind = torch.empty(0, dtype=space.dtype).numpy().dtype
     if starts[-1]:
-        flat = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            folder / "flat.npy", mode="w+", dtype=kind, shape=(int(starts[-1]),)
-        )
+        flat = np.lib.format.open_memmap(folder / "flat.npy", mode="w+", dtype=kind, shape=(int(starts[-1]),))
         for place, domain in enumerate(domains):
             flat[starts[place] : starts[place + 1]] = parts[domain].flat.detach().cpu().numpy()
         flat.flush()

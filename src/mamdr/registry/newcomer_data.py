@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mamdr.data import negatives, split
-from mamdr.data.domains import Dataset, DomainData
+from mamdr.data.domains import SPLITS, Dataset, DomainData
 from mamdr.data.interactions import distinct, features
 from mamdr.data.ragged import Ragged, joined
 from mamdr.errors import DataError
@@ -29,7 +29,7 @@ from mamdr.registry.version import Version
 from mamdr.training.joining import JoinOptions
 
 
-class TooFew(DataError):
+class TooFewError(DataError):
     """Too few interactions to train on, so far."""
 
 
@@ -51,7 +51,12 @@ class NewcomerData:
 
 
 def newcomer_data(
-    base: Version, features_of: FeatureStore, helpers: Path, table: pl.DataFrame, domain: str, options: JoinOptions
+    base: Version,
+    features_of: FeatureStore,
+    helpers: Path,
+    table: pl.DataFrame,
+    domain: str,
+    options: JoinOptions,
 ) -> NewcomerData:
     """Code a newcomer's interactions.
 
@@ -61,7 +66,7 @@ def newcomer_data(
         helpers: the base's sample.
         table: canonical, with ids as text.
 
-    Raises: DataError for features that training did not have; TooFew for too few positives.
+    Raises: DataError for features that training did not have; TooFewError for too few positives.
     """
     known = Dataset.load(helpers)
     rows = _rows(table, domain, options)
@@ -83,19 +88,19 @@ def newcomer_data(
         domains=(*schema.domains[:-1], domain),
         ids={name: size + len(new.get(name.removesuffix("_id"), ())) for name, size in schema.ids.items()},
     )
-    pieces = [
+    train, val, test = (
         _with(known.split(name), columns, rows["label"], parts == number)
-        for number, name in enumerate(("train", "val", "test"))
-    ]
-    train = pieces[0].labels[int(pieces[0].offsets[-2]) :]
+        for number, name in enumerate(SPLITS)
+    )
+    labels = train.labels[int(train.offsets[-2]) :]
     own = parts == split.TRAIN
     counts = {
-        "rows": len(train),
-        "positives": int(train.sum()),
+        "rows": len(labels),
+        "positives": int(labels.sum()),
         "users": len(np.unique(rows["user_id"][own])),
         "items": len(np.unique(rows["item_id"][own])),
     }
-    return NewcomerData(Dataset(domain, schema, *pieces), _grown(base.space, new), new, counts)
+    return NewcomerData(Dataset(domain, schema, train, val, test), _grown(base.space, new), new, counts)
 
 
 def _rows(table: pl.DataFrame, domain: str, options: JoinOptions) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def _rows(table: pl.DataFrame, domain: str, options: JoinOptions) -> dict[str, A
     table = distinct(table.with_columns(pl.col("user_id", "item_id").cast(pl.String)))
     label = table["label"].to_numpy() if "label" in table.columns else np.ones(len(table), dtype=np.int8)
     if (found := int(label.sum())) < options.minimum:
-        raise TooFew(
+        raise TooFewError(
             f"{domain!r} has {found} positives so far", f"{options.minimum} or more", "Give more interactions"
         )
     rows: dict[str, Any] = {name: table[name].to_numpy() for name in ("user_id", "item_id")}
@@ -137,7 +142,7 @@ def _numbered(
 
 
 def extendable(base: Version, column: str) -> bool:
-    """Whether ids of a column may go past its tables' ends: all that reads them is tables that a part may have rows of."""
+    """Whether ids of a column may go past its tables' ends: tables alone read them, and parts may have their rows."""
     schema = base.schema
     tables = [table for table in base.space.tables if column in (table.columns or ())]
     made = schema.shared.get(column, column) in schema.vectors
@@ -174,7 +179,9 @@ def _as_rows(cells: Tensor) -> Any:
     return Ragged.by_length(cells[held].numpy().astype(np.int32), held.sum(1).numpy())
 
 
-def _with(known: DomainData, columns: dict[str, Any], labels: Any, chosen: npt.NDArray[np.bool_]) -> DomainData:
+def _with(
+    known: DomainData, columns: dict[str, Any], labels: Any, chosen: npt.NDArray[np.bool_]
+) -> DomainData:
     """A split of the helpers' rows with the newcomer's behind them, as a domain more."""
     plain = {
         name: torch.cat([column, torch.from_numpy(columns[name][chosen])])

@@ -81,7 +81,9 @@ class Newcomer:
         """
         files = self.deliveries()
         if not files:
-            raise DataError(f"{self.domain!r} has no interactions", "at least one delivery", "Post some first")
+            raise DataError(
+                f"{self.domain!r} has no interactions", "at least one delivery", "Post some first"
+            )
         return pl.concat([pl.read_parquet(file, memory_map=False) for file in files], how="diagonal")
 
     def add(self, table: pl.DataFrame) -> int:

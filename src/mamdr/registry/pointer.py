@@ -107,9 +107,7 @@ class Pointer:
         if split is not None and not 0 < split.share <= 1:
             raise ConfigError(f"share {split.share}", "above 0 and at most 1", "Correct the share")
         kept = {name: own for name, own in self.splits.items() if name != domain}
-        return replace(
-            self, splits=kept | ({domain: split} if split else {}), generation=self.generation + 1
-        )
+        return replace(self, splits=kept | ({domain: split} if split else {}), generation=self.generation + 1)
 
     def _moved(self, placement: Placement) -> Pointer:
         if placement == self.placement:

@@ -20,7 +20,11 @@ from mamdr.training.folder import read_recipe
 
 
 def publish(
-    run: str | Path, registry: Registry, *, data: str | Path | None = None, helpers: HelperSample | None = None
+    run: str | Path,
+    registry: Registry,
+    *,
+    data: str | Path | None = None,
+    helpers: HelperSample | None = None,
 ) -> str:
     """Publish a run's best round as a new version; its name.
 

@@ -55,7 +55,9 @@ class Registry:
     def names(self) -> list[str]:
         """All versions, oldest first."""
         place = self.folder / "versions"
-        found = [path.name for path in place.iterdir() if _NAME.fullmatch(path.name)] if place.is_dir() else []
+        found = (
+            [path.name for path in place.iterdir() if _NAME.fullmatch(path.name)] if place.is_dir() else []
+        )
         return sorted(found, key=lambda name: int(name[1:]))
 
     def path(self, version: str) -> Path:

@@ -1,4 +1,4 @@
-"""Parameters that are read from files as they are asked for: no table is copied, no specific part loaded before its turn."""
+"""Parameters that are read from files when they are asked for: no table is copied, no part loaded before its turn."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ class Parts(MutableMapping[int, Point]):
 
     def __getitem__(self, domain: int) -> Point:
         place = self.places[domain]
-        ids = tuple(
-            i[s[place] : s[place + 1]] for i, s in zip(self.ids, self.id_starts, strict=True)
-        )
+        ids = tuple(i[s[place] : s[place + 1]] for i, s in zip(self.ids, self.id_starts, strict=True))
         return Point(self.space, ids, self.flat[self.starts[place] + self.skip : self.starts[place + 1]])
 
     def __iter__(self) -> Iterator[int]:

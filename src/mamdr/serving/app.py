@@ -16,19 +16,23 @@ from starlette.responses import Response
 import mamdr
 from mamdr.errors import CheckpointError, MamdrError
 from mamdr.serving import routes_ask, routes_domains, routes_events, routes_service, routes_versions
-from mamdr.serving.catalogue import UnknownDomain, UnknownVersion
-from mamdr.serving.desk import Desk, TooBusy
+from mamdr.serving.catalogue import UnknownDomainError, UnknownVersionError
+from mamdr.serving.desk import Desk, TooBusyError
 from mamdr.serving.gate import Gate
 from mamdr.serving.keys import Keys
 from mamdr.serving.limits import Rate
 from mamdr.serving.log import log
 from mamdr.serving.options import ServeOptions
-from mamdr.serving.scorer import TooLate
+from mamdr.serving.scorer import TooLateError
 
 _CODES: list[tuple[type[MamdrError], int]] = [
-    (UnknownDomain, 404), (UnknownVersion, 404), (TooBusy, 503), (TooLate, 503), (CheckpointError, 409),
+    (UnknownDomainError, 404),
+    (UnknownVersionError, 404),
+    (TooBusyError, 503),
+    (TooLateError, 503),
+    (CheckpointError, 409),
     (MamdrError, 422),
-]  # fmt: skip
+]
 
 
 def create(options: ServeOptions, keys: Keys) -> FastAPI:
@@ -81,6 +85,8 @@ def from_environment() -> FastAPI:
 async def _failed(request: Request, error: Exception) -> Response:
     """An error of ours, as its code and its one line."""
     code = next(code for kind, code in _CODES if isinstance(error, kind))
+    if isinstance(error.__cause__, OSError):  # a disk that is full or gone: the request was right
+        code = 503
     headers = {"retry-after": "1"} if code == 503 else None
     return _json({"detail": str(error)}, code, headers)
 

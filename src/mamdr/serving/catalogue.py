@@ -19,11 +19,11 @@ from mamdr.serving.scorer import Query, Scorer
 from mamdr.serving.split import assigned
 
 
-class UnknownDomain(MamdrError):
+class UnknownDomainError(MamdrError):
     """No version and no newcomer has a domain of this name."""
 
 
-class UnknownVersion(MamdrError):
+class UnknownVersionError(MamdrError):
     """No version of this name serves."""
 
 
@@ -62,19 +62,21 @@ class Live:
         """What answers a query: by a version that is asked for, or by the split of traffic, or by the pointer.
 
         Raises:
-            UnknownDomain, UnknownVersion.
+            UnknownDomainError, UnknownVersionError.
             CheckpointError: no version serves yet.
         """
         if not self.versions:
             raise CheckpointError("no version serves yet", "one", "Promote one: `mamdr promote VERSION`")
         if not self.holds(query.domain):
-            raise UnknownDomain(
+            raise UnknownDomainError(
                 f"no domain is named {query.domain[:80]!r}", "a domain of the version that serves", "See /v1/domains"
             )  # fmt: skip
         name = version or self._by_split(query)
         found = self.versions.get(name)
         if found is None:
-            raise UnknownVersion(f"version {name[:40]!r} does not serve", "one that serves", "See /v1/versions")
+            raise UnknownVersionError(
+                f"version {name[:40]!r} does not serve", "one that serves", "See /v1/versions"
+            )
         return self.scorers[base_of(found).name], found.served(query.domain)
 
     def _by_split(self, query: Query) -> str:

@@ -13,7 +13,7 @@ from mamdr.errors import MamdrError
 from mamdr.feature_store import FeatureStore, UpdatableStore, open_store
 from mamdr.registry import Registry, Served
 from mamdr.registry.newcomers import Newcomers
-from mamdr.serving.catalogue import Catalogue, Live, UnknownDomain
+from mamdr.serving.catalogue import Catalogue, Live, UnknownDomainError
 from mamdr.serving.directory import Directory
 from mamdr.serving.events import EventLog
 from mamdr.serving.log import log
@@ -21,14 +21,14 @@ from mamdr.serving.merged import Merged
 from mamdr.serving.metrics import Counted
 from mamdr.serving.onboarder import Onboarder
 from mamdr.serving.options import ServeOptions
-from mamdr.serving.scorer import Answer, Query, Scorer, TooLate
+from mamdr.serving.scorer import Answer, Query, Scorer, TooLateError
 
 T = TypeVar("T")
 Asked = tuple[Query, str | None]
 """A query, and the version that it asks for."""
 
 
-class TooBusy(MamdrError):
+class TooBusyError(MamdrError):
     """More requests wait for their turn than may."""
 
 
@@ -87,11 +87,11 @@ class Desk:
         """Answers to queries, all from what served when the first of them was looked at.
 
         Raises:
-            UnknownDomain, UnknownVersion, CheckpointError, DataError.
-            TooBusy, TooLate.
+            UnknownDomainError, UnknownVersionError, CheckpointError, DataError.
+            TooBusyError, TooLateError.
         """
         if self._waiting >= self.options.waiting:
-            raise TooBusy("too many requests are waiting", "fewer", "Try again in a moment")
+            raise TooBusyError("too many requests are waiting", "fewer", "Try again in a moment")
         live = await self._knowing({query.domain for query, _ in asked})
         deadline = time.monotonic() + self.options.timeout
         self._waiting += 1
@@ -101,7 +101,9 @@ class Desk:
             )
             return await asyncio.wait_for(work, self.options.timeout)
         except TimeoutError as error:
-            raise TooLate("a request took too long", "an answer in time", "Ask for fewer rows at once") from error
+            raise TooLateError(
+                "a request took too long", "an answer in time", "Ask for fewer rows at once"
+            ) from error
         finally:
             self._waiting -= 1
 
@@ -116,7 +118,9 @@ class Desk:
             self.live = live
             self.counted.generation.set(live.pointer.generation)
             log("switched", generation=live.pointer.generation, serving=live.pointer.placement.serving)
-            await asyncio.get_running_loop().run_in_executor(self._scoring, self.merged.forget, set(live.versions))
+            await asyncio.get_running_loop().run_in_executor(
+                self._scoring, self.merged.forget, set(live.versions)
+            )
 
     async def wake(self) -> None:
         """Train newcomers that wait, if no process does so already."""
@@ -194,4 +198,4 @@ class Desk:
                 log("fault", reason=str(error))
 
 
-__all__ = ["Asked", "Desk", "TooBusy", "UnknownDomain"]
+__all__ = ["Asked", "Desk", "TooBusyError", "UnknownDomainError"]

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus. Labels are routes and codes, whose number is bounded, never a caller's words."""
+"""What the service counts, for Prometheus. Labels are routes and codes, which are few, never a caller's words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Counted:
             "mamdr_merged_bytes", "Bytes of merged parts", registry=kept, multiprocess_mode="livesum"
         )
         self.generation = Gauge(
-            "mamdr_pointer_generation", "Of the pointer that serves", registry=kept, multiprocess_mode="livemin"
+            "mamdr_pointer_generation",
+            "Of the pointer that serves",
+            registry=kept,
+            multiprocess_mode="livemin",
         )
         self.newcomers = Gauge(
             "mamdr_newcomers", "Domains that came after training, by phase", ("phase",), registry=kept,

@@ -15,8 +15,8 @@ from mamdr.errors import CheckpointError, MamdrError
 from mamdr.feature_store import FeatureStore, open_store
 from mamdr.registry import Registry, Version, load
 from mamdr.registry.join import Joined, join_version
-from mamdr.registry.newcomer_data import TooFew
-from mamdr.registry.newcomers import Newcomer, Newcomers, Status, advanced
+from mamdr.registry.newcomer_data import TooFewError
+from mamdr.registry.newcomers import Newcomer, Newcomers, Phase, Status, advanced
 from mamdr.serving.log import log
 from mamdr.serving.onboarder import alone
 from mamdr.serving.options import ServeOptions
@@ -64,8 +64,8 @@ class Trainer:
         try:
             joined = self._join(newcomer, running)
         except MamdrError as error:
-            few = isinstance(error, TooFew)
-            return self._tell(newcomer, advanced(running, phase="collecting" if few else "failed", reason=str(error), attempts=0))  # fmt: skip
+            phase: Phase = "collecting" if isinstance(error, TooFewError) else "failed"
+            return self._tell(newcomer, advanced(running, phase=phase, reason=str(error), attempts=0))
         ended = advanced(
             running,
             phase="live" if joined.version else "rejected",
@@ -86,9 +86,7 @@ class Trainer:
         def told(round: int) -> None:
             newcomer.tell(advanced(running, round=round))
 
-        return join_version(
-            self.registry, base, store, newcomer.domain, newcomer.rows(), self.options, told
-        )
+        return join_version(self.registry, base, store, newcomer.domain, newcomer.rows(), self.options, told)
 
     def base(self) -> Version:
         """The version that serves all domains.

@@ -68,7 +68,9 @@ class ServeOptions:
         """
         text = (environment or os.environ).get(VARIABLE)
         if text is None:
-            raise ConfigError(f"{VARIABLE} is not set", "settings of the service", "Start it by `mamdr serve`")
+            raise ConfigError(
+                f"{VARIABLE} is not set", "settings of the service", "Start it by `mamdr serve`"
+            )
         said = json.loads(text)
         return parse(cls, {**said, "features": tuple(said["features"])}, "serve")
 

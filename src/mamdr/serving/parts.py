@@ -45,7 +45,9 @@ def _admin(request: Request) -> None:
         raise HTTPException(403, "the key's role is reader; this takes an admin's")
 
 
-def _domain(domain: Annotated[str, Path(min_length=1, description="The domain's id, percent-encoded.")]) -> str:
+def _domain(
+    domain: Annotated[str, Path(min_length=1, description="The domain's id, percent-encoded.")],
+) -> str:
     try:
         found = unquote(domain, errors="strict")
     except UnicodeDecodeError:
@@ -62,4 +64,3 @@ ADMIN = [Security(_bearer), Depends(_admin)]
 def made(value: Any, code: int = 200) -> Response:
     """An answer that is known to be of its form: written without another look at each of its values."""
     return Response(json.dumps(value).encode(), code, media_type="application/json")
-

@@ -10,7 +10,14 @@ from starlette.responses import Response
 from mamdr.serving.desk import Asked
 from mamdr.serving.parts import READER, TheDesk, TheDomain, made, problems
 from mamdr.serving.schemas import (
-    Recommend, Recommended, RecommendedAll, Recommends, Score, Scored, ScoredAll, Scores,
+    Recommend,
+    Recommended,
+    RecommendedAll,
+    Recommends,
+    Score,
+    Scored,
+    ScoredAll,
+    Scores,
 )  # fmt: skip
 from mamdr.serving.scorer import Answer, Query
 

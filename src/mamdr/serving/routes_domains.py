@@ -11,12 +11,18 @@ from starlette.responses import Response
 from mamdr.errors import CheckpointError, ConfigError
 from mamdr.registry import Split
 from mamdr.registry.newcomers import Newcomer, Status, advanced, check_id
-from mamdr.serving.catalogue import UnknownDomain, base_of
+from mamdr.serving.catalogue import UnknownDomainError, base_of
 from mamdr.serving.desk import Desk
 from mamdr.serving.directory import Sort
 from mamdr.serving.parts import ADMIN, READER, TheDesk, TheDomain, made, problems
 from mamdr.serving.schemas import (
-    Accepted, DomainOut, DomainsOut, Interactions, Onboarding, PutDomain, PutSplit,
+    Accepted,
+    DomainOut,
+    DomainsOut,
+    Interactions,
+    Onboarding,
+    PutDomain,
+    PutSplit,
 )  # fmt: skip
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], responses=problems(404, 409, 503))
@@ -122,7 +128,11 @@ def _table(domain: str, body: Interactions) -> pl.DataFrame:
     }
     schema = dict.fromkeys(("user_id", "item_id", "domain"), pl.String) | {"timestamp": pl.Int64}
     table = pl.DataFrame(columns, schema=schema)
-    return table.with_columns(label=pl.Series([r.label for r in rows], dtype=pl.Int8)) if True in labelled else table
+    return (
+        table.with_columns(label=pl.Series([r.label for r in rows], dtype=pl.Int8))
+        if True in labelled
+        else table
+    )
 
 
 def _kept(desk: Desk, newcomer: Newcomer, table: pl.DataFrame) -> tuple[int, Status]:
@@ -148,5 +158,5 @@ def _onboarding(domain: str, status: Status) -> dict[str, object]:
     return {"domain": domain, **said}
 
 
-def _unknown(domain: str) -> UnknownDomain:
-    return UnknownDomain(f"no domain is named {domain[:80]!r}", "one that is known", "See /v1/domains")
+def _unknown(domain: str) -> UnknownDomainError:
+    return UnknownDomainError(f"no domain is named {domain[:80]!r}", "one that is known", "See /v1/domains")

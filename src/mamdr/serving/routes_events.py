@@ -16,5 +16,6 @@ async def events(body: Events, desk: TheDesk) -> Response:
     """Keep events; they are on disk when this answers."""
     if desk.events is None:
         raise HTTPException(409, "this service keeps no events; start it with --events FOLDER")
-    kept = await desk.keep(desk.events.append, [event.model_dump() for event in body.events])
+    told = [{**e.model_dump(), "user": str(e.user), "item": str(e.item)} for e in body.events]
+    kept = await desk.keep(desk.events.append, told)
     return made({"accepted": kept}, 202)

@@ -18,7 +18,9 @@ async def healthz() -> Response:
     return made({"detail": "alive"})
 
 
-@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Nothing serves."}})
+@router.get(
+    "/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Nothing serves."}}
+)
 async def readyz(desk: TheDesk) -> Response:
     """Whether requests are answered; "degraded" when they are, but something is wrong."""
     reasons = await desk.keep(desk.health)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 _TEXT = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
 _NUMBER = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
-Id = Annotated[_TEXT | _NUMBER, Field(description="Text, or an integer; 17 and \"17\" mean the same.")]
+Id = Annotated[_TEXT | _NUMBER, Field(description='Text, or an integer; 17 and "17" mean the same.')]
 Domain = Annotated[_TEXT, Field(description="A domain's id.", examples=["books"])]
 VersionName = Annotated[str, StringConstraints(strict=True, pattern=r"^v[0-9]{5,12}$")]
 Context = Annotated[
@@ -131,7 +131,7 @@ class DomainOut(BaseModel):
     """A domain. What is not known is null.
 
     phase: "trained" with the version that serves all domains; else how far a domain is that came later: "collecting",
-    "queued", "training", "live" (its own part serves), "rejected" (shared serves, which validation preferred), "failed".
+    "queued", "training", "live" (its own part serves), "rejected" (shared serves), "failed".
     """
 
     domain: str
@@ -262,7 +262,9 @@ class Event(_Body):
     user: Id
     item: Id
     version: VersionName
-    timestamp: Annotated[int | None, Field(strict=True, ge=0, le=2**53, description="Seconds since 1970.")] = None
+    timestamp: Annotated[
+        int | None, Field(strict=True, ge=0, le=2**53, description="Seconds since 1970.")
+    ] = None
 
 
 class Events(_Body):

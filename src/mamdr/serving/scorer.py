@@ -25,7 +25,7 @@ from mamdr.serving.merged import Merged
 _BATCH = 8192  # rows of one forward pass, those of evaluation
 
 
-class TooLate(MamdrError):
+class TooLateError(MamdrError):
     """The time that a request has is over before its scores are made."""
 
 
@@ -88,7 +88,7 @@ class Scorer:
 
         Raises:
             DataError: an id that is neither text nor an integer, or wrong context.
-            TooLate: `deadline` (of `time.monotonic`) went by.
+            TooLateError: `deadline` (of `time.monotonic`) went by.
         """
         asked = [self._entities(served, query) for query in queries]
         batches = [
@@ -111,7 +111,9 @@ class Scorer:
         parts = []
         for begin in range(0, rows, _BATCH):
             if deadline is not None and time.monotonic() > deadline:
-                raise TooLate("a request took too long", "an answer in time", "Ask for fewer rows at once")
+                raise TooLateError(
+                    "a request took too long", "an answer in time", "Ask for fewer rows at once"
+                )
             piece = batch if rows <= _BATCH else {n: c[begin : begin + _BATCH] for n, c in batch.items()}
             parts.append(self._forward(served, piece))
         return torch.cat(parts) if parts else torch.empty(0)
@@ -136,7 +138,7 @@ class Scorer:
             self._matmul.use(False)
 
     def _ids(self, batch: Batch) -> Ids:
-        """The distinct rows that a batch names, per table; those that a module computes itself come as they are missed."""
+        """The distinct rows that a batch names, per table; ids that a module computes come as they are missed."""
         distinct = {name: _distinct(batch[name]) for name in self._columns()}
         found = []
         for table in self.version.space.tables:
@@ -156,10 +158,8 @@ class Scorer:
 
     def _entities(self, served: Served, query: Query) -> tuple[Entities, Entities]:
         user = _named(self.features.lookup("user", [query.user]), "user_id", served.users)
-        if query.items is None:
-            items = self._candidates(query)
-        else:
-            items = self.features.lookup("item", query.items)
+        ranked = query.items is None
+        items = self._candidates(query) if ranked else self.features.lookup("item", query.items or ())
         return user, _named(items, "item_id", served.items)
 
     def _candidates(self, query: Query) -> Entities:
@@ -184,7 +184,7 @@ def _named(entities: Entities, column: str, own: Mapping[str, int]) -> Entities:
 
 
 def _ranked(served: Served, query: Query, user: Entities, items: Entities, scores: Tensor) -> Answer:
-    places = range(len(items))
+    places = list(range(len(items)))
     if query.items is None:
         best = torch.sort(scores, descending=True, stable=True).indices[: query.k]
         places, scores = best.tolist(), scores[best]
@@ -219,7 +219,8 @@ def _joined(batches: Sequence[Batch], number: int) -> Batch:
 def _distinct(column: Tensor) -> Tensor:
     if len(column) and column.stride(0) == 0:
         column = column[:1]
-    return torch.unique(column.long())
+    found: Tensor = torch.unique(column.long())
+    return found
 
 
 def _union(parts: Sequence[Tensor]) -> Tensor:
