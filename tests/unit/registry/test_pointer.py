@@ -52,7 +52,9 @@ def test_splits_are_set_and_ended() -> None:
 
 
 def test_a_pointer_is_read_as_it_was_written() -> None:
-    pointer = Pointer().promoted("v00001", ALL).promoted("v00002", ALL, "toys").split("a/b", Split("v00001", 0.5))
+    pointer = (
+        Pointer().promoted("v00001", ALL).promoted("v00002", ALL, "toys").split("a/b", Split("v00001", 0.5))
+    )
     assert Pointer.from_json(pointer.to_json()) == pointer
     with pytest.raises(ValueError, match="format 9"):
         Pointer.from_json(pointer.to_json() | {"format": 9})

@@ -52,7 +52,9 @@ def test_a_damaged_version_is_refused_in_one_line(shop: Shop, tmp_path: Path, ha
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["v1", "../v00001", "v00009", "v00001/parameters", "", "current.json", "v00001\0"])
+@pytest.mark.parametrize(
+    "name", ["v1", "../v00001", "v00009", "v00001/parameters", "", "current.json", "v00001\0"]
+)
 def test_names_that_no_version_has_lead_nowhere(shop: Shop, name: str) -> None:
     with pytest.raises(ConfigError, match="no version"):
         shop.registry.path(name)
