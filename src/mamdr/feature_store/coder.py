@@ -118,7 +118,7 @@ class Coder:
             ).to_series()
         elif values.dtype == pl.Boolean:
             values = values.cast(pl.Int64)
-        return words.encode(values)
+        return words.encode(values).copy()  # what Polars gives may not be written to
 
     def _raw_ids(self, name: str, ids: npt.NDArray[np.int32]) -> pl.Series:
         words = self.words[name].values

@@ -12,11 +12,9 @@ doubles nothing.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mamdr.data import storage
@@ -33,7 +31,7 @@ from mamdr.feature_store.overlay import OverlayStore
 from mamdr.feature_store.protocol import FeatureStore
 from mamdr.feature_store.redis_log import RedisLog
 from mamdr.feature_store.snapshot import Snapshot
-from mamdr.files import atomic_folder, discard, disk_errors, sweep, write_json
+from mamdr.files import atomic_folder, discard, locked, sweep, write_json
 
 KEEP = 2
 """Snapshots that a compaction leaves, the new one among them."""
@@ -176,18 +174,13 @@ def _retire(folder: Path, newest: str) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Be the only process that compacts; the system lets go of the lock of one that is killed."""
+    """Be the only process that compacts."""
     current(folder)
-    with disk_errors(folder / "lock"):
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise DataError(
-            f"{folder} is being compacted by another process", "one at a time", "Wait until it is done"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / "lock", wait=False))
+        except BlockingIOError as error:
+            raise DataError(
+                f"{folder} is being compacted by another process", "one at a time", "Wait until it is done"
+            ) from error
         yield
-    finally:
-        os.close(descriptor)

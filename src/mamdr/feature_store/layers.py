@@ -73,9 +73,8 @@ class Rows:
         self.index |= {text: start + place for place, text in enumerate(texts)}
         base, now = self.keys.find(texts), np.arange(start, start + len(texts))
         there = base < len(self.keys)
-        moved = dict(self.moved.T.tolist()) | dict(
-            zip(base[there].tolist(), now[there].tolist(), strict=True)
-        )
+        moved: dict[int, int] = dict(zip(*self.moved.tolist(), strict=True))
+        moved |= dict(zip(base[there].tolist(), now[there].tolist(), strict=True))
         self.moved = np.array(sorted(moved.items()), dtype=np.int64).reshape(-1, 2).T
 
 
