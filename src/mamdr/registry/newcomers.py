@@ -10,11 +10,10 @@ A delivery is acknowledged once its file is renamed into place and on disk.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from typing import Any, Literal
 import polars as pl
 
 from mamdr.errors import CheckpointError, DataError
-from mamdr.files import atomic_file, disk_errors, write_json
+from mamdr.files import atomic_file, locked, write_json
 from mamdr.registry.registry import Registry
 
 Phase = Literal["collecting", "queued", "training", "live", "rejected", "failed"]
@@ -89,7 +88,7 @@ class Newcomer:
     def add(self, table: pl.DataFrame) -> int:
         """Keep interactions; the number of the delivery. Once this returns they are on disk."""
         place = self.folder / "rows"
-        with _locked(self.folder, ".delivery"):
+        with locked(self.folder / ".delivery"):
             files = self.deliveries()
             number = int(files[-1].stem) + 1 if files else 1
             with atomic_file(place / f"{number:08d}.parquet") as part:
@@ -111,15 +110,20 @@ class Newcomer:
     @contextmanager
     def training(self) -> Iterator[bool]:
         """Yield whether this process may train it: no other does. The lock goes with the process."""
-        with disk_errors(self.folder):
-            file = (self.folder / ".lock").open("a")
-        with file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
+        with unless_locked(self.folder / ".lock") as free:
+            yield free
+
+
+@contextmanager
+def unless_locked(path: Path) -> Iterator[bool]:
+    """Hold a file's lock and yield True, or yield False when another process holds it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(path, wait=False))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 class Newcomers:
@@ -198,13 +202,3 @@ def check_id(text: str, what: str) -> None:
 
 def _key(domain: str) -> str:
     return hashlib.blake2b(domain.encode(errors="replace"), digest_size=16).hexdigest()
-
-
-@contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / name).open("a")
-    with file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        yield

@@ -10,7 +10,6 @@ change or the one after, and dot-files that the next writer sweeps.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import threading
@@ -21,7 +20,7 @@ from pathlib import Path
 from mamdr.config import nearest
 from mamdr.data.storage import Content
 from mamdr.errors import CheckpointError, ConfigError
-from mamdr.files import atomic_folder, discard, disk_errors, sweep, write_json
+from mamdr.files import atomic_folder, discard, disk_errors, locked, sweep, write_json
 from mamdr.registry.manifest import read_manifest, verify
 from mamdr.registry.pointer import Pointer, Split
 
@@ -181,9 +180,7 @@ class Registry:
         with self._threads:
             with disk_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                file = (self.folder / f".{what}.lock").open("a")
-            with file:
-                fcntl.lockf(file, fcntl.LOCK_EX)
+            with locked(self.folder / f".{what}.lock"):
                 yield
 
     def _point(self, pointer: Pointer) -> Pointer:

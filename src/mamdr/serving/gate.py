@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from mamdr.serving.keys import Caller, Keys
 from mamdr.serving.limits import Rate
 from mamdr.serving.log import log
@@ -24,10 +26,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _OPEN = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 """Paths that ask for no key: what a load balancer, Prometheus and a reader of the contract look at."""
-
-
-class _TooLarge(Exception):  # noqa: N818 (a signal within this file)
-    pass
 
 
 class Gate:
@@ -47,6 +45,7 @@ class Gate:
     ) -> None:
         self.app, self.keys, self.rate, self.largest = app, keys, rate, largest
         self.counted, self.quiet = counted, quiet
+        self._too_large = f"the body is larger than {largest} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,8 +60,6 @@ class Gate:
             else:
                 caller = self.keys.caller(_header(scope, b"authorization"))
                 await self._checked(scope, receive, told, caller)
-        except _TooLarge:
-            await _say(told, 413, f"the body is larger than {self.largest} bytes")
         except Exception as error:  # noqa: BLE001 (whatever it is, the caller gets an answer and the log its traceback)
             log("error", error=type(error).__name__, traceback=traceback.format_exc())
             if not told.status:
@@ -83,7 +80,8 @@ class Gate:
             return
         length = _header(scope, b"content-length")
         if length is not None and length.isdecimal() and int(length) > self.largest:
-            raise _TooLarge
+            await _say(send, 413, self._too_large)
+            return
         scope["state"] = {**scope.get("state", {}), "caller": caller}
         await self.app(scope, self._limited(receive), send)
 
@@ -96,7 +94,7 @@ class Gate:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self.largest:
-                raise _TooLarge
+                raise HTTPException(413, self._too_large)
             return message
 
         return limited

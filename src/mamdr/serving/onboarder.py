@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 
-from mamdr.files import disk_errors
 from mamdr.registry import Registry
-from mamdr.registry.newcomers import Newcomers
+from mamdr.registry.newcomers import Newcomers, unless_locked
 from mamdr.serving.options import VARIABLE, ServeOptions
 
 
@@ -51,16 +47,6 @@ class Onboarder:
             self._process.wait()
 
 
-@contextmanager
-def alone(registry: Registry) -> Iterator[bool]:
-    """Yield whether this process alone trains a registry's newcomers; the lock goes when it ends."""
-    place: Path = registry.folder
-    with disk_errors(place):
-        file = (place / ".onboarding.lock").open("a")
-    with file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+def alone(registry: Registry) -> AbstractContextManager[bool]:
+    """Whether this process alone trains a registry's newcomers, while in it; the lock goes when it ends."""
+    return unless_locked(registry.folder / ".onboarding.lock")

@@ -1,13 +1,16 @@
-"""A service in this process, called without sockets."""
+"""A service in a thread of this process, called over HTTP."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from starlette.testclient import TestClient
+import httpx
+import uvicorn
 from tests.unit.registry.shop import Shop
 
 from mamdr.serving.app import create
@@ -40,8 +43,20 @@ def keys_file(folder: Path) -> Path:
 
 
 @contextmanager
-def serving(shop: Shop, *, keys: bool = False, **changes: Any) -> Iterator[TestClient]:
+def serving(shop: Shop, *, keys: bool = False, **changes: Any) -> Iterator[httpx.Client]:
     """A client of a service on a shop."""
     held = Keys.load(keys_file(shop.folder)) if keys else Keys({})
-    with TestClient(create(options_of(shop, **changes), held), raise_server_exceptions=False) as client:
-        yield client
+    app = create(options_of(shop, **changes), held)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the service did not start"
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()

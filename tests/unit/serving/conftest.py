@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from tests.unit.registry.shop import Shop, open_shop
 
@@ -18,7 +15,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def mine(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def mine(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A copy for the tests of one file."""
-    place: Path = tmp_path_factory.mktemp("mine")
-    yield shop.copy(place / "shop")
+    return shop.copy(tmp_path_factory.mktemp("mine") / "shop")
