@@ -143,9 +143,9 @@ def _kept(desk: Desk, newcomer: Newcomer, table: pl.DataFrame) -> tuple[int, Sta
         if labelled != ("label" in table.columns):
             raise HTTPException(409, "earlier interactions of this domain "
                                 + ("have labels" if labelled else "have none") + "; give all alike")  # fmt: skip
-    delivery = newcomer.add(table)
-    for store in desk.updatable():
+    for store in desk.updatable():  # first, as a storage may refuse ids of another kind than the data's
         store.observe(table.drop("timestamp"))
+    delivery = newcomer.add(table)
     status = newcomer.status()
     if status.phase != "training":
         status = advanced(status, phase="queued", attempts=0)

@@ -77,5 +77,5 @@ def newcomer_rows(count: int = 400, known: int = 30, items: int = 40) -> pl.Data
     draw = generator(5, "newcomer")
     users = draw.integers(0, known * 2, count)
     liked = (draw.random(count) ** 3 * items).astype(int)
-    names = [str(item) if item % 2 else f"fresh-{item}" for item in liked.tolist()]
+    names = [str(item if item % 2 else 1000 + item) for item in liked.tolist()]
     return pl.DataFrame({"user_id": [str(user) for user in users.tolist()], "item_id": names})
