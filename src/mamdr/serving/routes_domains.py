@@ -58,7 +58,13 @@ async def domain(domain: TheDomain, desk: TheDesk) -> Response:
     return made(found)
 
 
-@router.put("/{domain}", response_model=DomainOut, status_code=201, dependencies=ADMIN)
+@router.put(
+    "/{domain}",
+    response_model=DomainOut,
+    status_code=201,
+    dependencies=ADMIN,
+    responses={200: {"model": DomainOut, "description": "It was there already."}},
+)
 async def put_domain(domain: TheDomain, body: PutDomain, desk: TheDesk) -> Response:
     """Add a domain (201), or give one that is there a name (200). It is served by shared parameters from then on."""
     check_id(domain, "domain")

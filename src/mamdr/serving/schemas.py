@@ -286,9 +286,9 @@ class Problem(BaseModel):
 
 
 class Invalid(BaseModel):
-    """What is wrong with a request, place by place."""
+    """What is wrong with a request: in one line, or place by place where its form is wrong."""
 
-    detail: list[dict[str, Any]]
+    detail: str | list[dict[str, Any]]
 
 
 class Ready(BaseModel):
