@@ -2,7 +2,7 @@
 
     python -m benchmarks.service_fuzz [--json] [--examples 330] [--smoke]
 
-A small market is trained, published and served by `mamdr serve`; every operation of the description is sent `--examples`
+A small market is trained, published and served by `mamdr serve`; each operation of the description is sent `--examples`
 requests, half of them wrong on purpose. Keys: requests, codes (how often each came), failures (of the service: a 5xx
 that is not 503, or an answer that the description does not have; the first ends the run).
 """
