@@ -19,9 +19,11 @@ from mamdr import __version__
 from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
 from mamdr.cli.evaluate import evaluate
+from mamdr.cli.events import events
 from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
 from mamdr.cli.report import report
+from mamdr.cli.store import store_app
 from mamdr.cli.train import train
 from mamdr.cli.tune import tune
 from mamdr.errors import MamdrError
@@ -70,6 +72,8 @@ app.command()(conflict)
 app.command()(models)
 app.command()(experiment)
 app.command()(tune)
+app.add_typer(store_app)
+app.command()(events)
 
 
 def _version(wanted: bool) -> None:
