@@ -20,11 +20,13 @@ from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
 from mamdr.cli.domain import domain_app
 from mamdr.cli.evaluate import evaluate
+from mamdr.cli.events import events
 from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
 from mamdr.cli.registry import promote, publish, rollback, versions
 from mamdr.cli.report import report
 from mamdr.cli.serve import keys, serve
+from mamdr.cli.store import store_app
 from mamdr.cli.train import train
 from mamdr.cli.tune import tune
 from mamdr.errors import MamdrError
@@ -74,6 +76,8 @@ app.command()(conflict)
 app.command()(models)
 app.command()(experiment)
 app.command()(tune)
+app.add_typer(store_app)
+app.command()(events)
 app.command()(publish)
 app.command()(versions)
 app.command()(promote)

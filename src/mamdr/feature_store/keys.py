@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -161,6 +161,8 @@ def _view(array: npt.NDArray[Any]) -> memoryview:
     return memoryview(array)  # type: ignore[arg-type]
 
 
-def texts_of(raw: Iterable[object]) -> list[str]:
+def texts_of(raw: Sequence[object]) -> Sequence[str]:
     """Ids as texts."""
-    return [value if type(value) is str else text_of(value) for value in raw]
+    if set(map(type, raw)) == {str}:
+        return raw  # type: ignore[return-value]
+    return [text_of(value) for value in raw]

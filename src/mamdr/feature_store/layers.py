@@ -35,7 +35,7 @@ class Rows:
     def find(self, texts: Sequence[str]) -> Ints:
         """Rows of ids [N]."""
         rows = self.keys.find(texts)
-        if self.index:
+        if self.index and not self.index.keys().isdisjoint(texts):
             for place, row in enumerate(map(self.index.get, texts)):
                 if row is not None:
                     rows[place] = row

@@ -13,6 +13,7 @@ from mamdr.data.schema import Schema
 from mamdr.errors import DataError, ServiceError
 from mamdr.feature_store import incoming
 from mamdr.feature_store.content import Content
+from mamdr.feature_store.folding import folded
 from mamdr.feature_store.keys import text_of, texts_of
 from mamdr.feature_store.layers import Layers
 from mamdr.feature_store.log import Change, Log, from_bytes, to_bytes
@@ -60,6 +61,18 @@ class OverlayStore:
     @property
     def version(self) -> str:
         return self._version
+
+    @property
+    def layers(self) -> Layers:
+        """The snapshot's content and the updates that are known."""
+        return self._layers
+
+    def folded(self) -> Content:
+        """Both as one content.
+
+        Raises: ServiceError where the log cannot be reached.
+        """
+        return folded(self.settled()[0])
 
     @property
     def pending(self) -> int:

@@ -37,15 +37,7 @@ class Table:
 
     def batch(self, rows: Ints) -> Batch:
         """Rows [N] as a model reads them, by the code that training reads with (`mamdr.data.rows.read`)."""
-        if not len(rows):
-            columns = self.pick(rows).columns
-            return {
-                name: torch.zeros((0, 1), dtype=torch.int64)
-                if isinstance(column, Ragged)
-                else torch.from_numpy(column.astype(np.float32 if column.dtype.kind == "f" else np.int64))
-                for name, column in columns.items()
-            }
-        whole = read(self._plain, self._lists, torch.from_numpy(rows), len(rows))
+        whole = read(self._plain, self._lists, torch.from_numpy(rows), max(1, len(rows)))
         return {
             name: next(iter(parts)) for name, parts in zip([*self._plain, *self._lists], whole, strict=True)
         }

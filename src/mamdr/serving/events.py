@@ -34,6 +34,7 @@ _EVENTS, _IDS, _ORDER = b"e", b"i", b"o"
 _LONGEST = 200
 
 Name = Annotated[str, Field(min_length=1, max_length=_LONGEST)]
+Number = Annotated[int, Field(ge=0)]
 
 
 @component
@@ -51,8 +52,8 @@ class Event:
     id: Name
     type: Literal["exposure", "click"]
     domain: Name
-    user: Name
-    item: Name
+    user: Name | Number
+    item: Name | Number
     version: Name
     timestamp: int | None = None
 
@@ -191,8 +192,8 @@ _SCHEMA = {
 
 def _to_bytes(event: Event, came: int) -> bytes:
     row = {
-        "user_id": event.user,
-        "item_id": event.item,
+        "user_id": str(event.user),
+        "item_id": str(event.item),
         "domain": event.domain,
         "label": int(event.type == "click"),
         "timestamp": came if event.timestamp is None else event.timestamp,
