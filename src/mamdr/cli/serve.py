@@ -25,6 +25,12 @@ def serve(
     port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option("--workers", help="Processes, a thread and a core each.")] = 1,
     keys: Annotated[Path | None, typer.Option("--keys", help="File of hashed keys; see mamdr keys.")] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            "--redis", envvar="MAMDR_REDIS", help="URL of a Redis that keeps the storages' updates."
+        ),
+    ] = None,
     events: Annotated[Path | None, typer.Option("--events", help="Folder for exposures and clicks.")] = None,
     cache_mb: Annotated[int, typer.Option("--cache-mb", help="Megabytes of merged parts a worker.")] = 256,
     rate: Annotated[
@@ -47,7 +53,7 @@ def serve(
         ServeOptions,
         {
             "registry": str(registry), "features": tuple(map(str, features)), "workers": workers,
-            "keys": str(keys) if keys else None, "events": str(events) if events else None,
+            "keys": str(keys) if keys else None, "redis": redis, "events": str(events) if events else None,
             "cache_mb": cache_mb, "rate": rate, "burst": burst, "body_kb": body_kb, "timeout": timeout,
             "poll": poll, "onboard": onboard, "log": not quiet,
         },

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 import mamdr
-from mamdr.errors import CheckpointError, MamdrError
+from mamdr.errors import CheckpointError, MamdrError, ServiceError
 from mamdr.serving import routes_ask, routes_domains, routes_events, routes_service, routes_versions
 from mamdr.serving.catalogue import UnknownDomainError, UnknownVersionError
 from mamdr.serving.desk import Desk, TooBusyError
@@ -30,6 +30,7 @@ _CODES: list[tuple[type[MamdrError], int]] = [
     (UnknownVersionError, 404),
     (TooBusyError, 503),
     (TooLateError, 503),
+    (ServiceError, 503),
     (CheckpointError, 409),
     (MamdrError, 422),
 ]

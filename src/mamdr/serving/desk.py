@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from mamdr.errors import MamdrError
-from mamdr.feature_store import FeatureStore, UpdatableStore, open_store
+from mamdr.feature_store import FeatureStore, UpdatableStore
 from mamdr.registry import Registry, Served
 from mamdr.registry.newcomers import Newcomers
 from mamdr.serving.catalogue import Catalogue, Live, UnknownDomainError
@@ -46,7 +46,7 @@ class Desk:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.registry = Registry.open(options.registry)
-        self.stores: list[FeatureStore] = [open_store(place) for place in options.features]
+        self.stores: Sequence[FeatureStore] = options.stores()
         self.newcomers = Newcomers(self.registry)
         self.directory = Directory(self.registry)
         self.merged = Merged(options.cache_mb << 20)

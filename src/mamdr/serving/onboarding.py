@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from mamdr.errors import CheckpointError, MamdrError
-from mamdr.feature_store import FeatureStore, open_store
+from mamdr.feature_store import FeatureStore
 from mamdr.registry import Registry, Version, load
 from mamdr.registry.join import Joined, join_version
 from mamdr.registry.newcomer_data import TooFewError
@@ -119,8 +119,7 @@ def main() -> None:
     registry = Registry.open(options.registry)
     with alone(registry) as free:
         if free:
-            stores = [open_store(place) for place in options.features]
-            Trainer(registry, stores, JoinOptions(minimum=options.minimum)).run()
+            Trainer(registry, options.stores(), JoinOptions(minimum=options.minimum)).run()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mamdr.config import component, parse
 from mamdr.errors import ConfigError
+from mamdr.feature_store import FeatureStore, open_store
 
 VARIABLE = "MAMDR_SERVE"
 """The environment variable by which `mamdr serve` tells its workers their settings; it holds no key."""
@@ -25,6 +26,7 @@ class ServeOptions:
     Args:
         registry: the registry's folder.
         features: places of feature storages, one for the data of each version that is to serve.
+        redis: URL of a Redis that keeps the storages' updates for several machines.
         events: folder for exposures and clicks; None keeps none.
         workers: processes that serve together; limits of rate are shared out over them.
         keys: file of hashed keys; None takes them from the variable MAMDR_KEYS.
@@ -42,6 +44,7 @@ class ServeOptions:
 
     registry: str
     features: tuple[str, ...]
+    redis: str | None = None
     events: str | None = None
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     keys: str | None = None
@@ -73,6 +76,13 @@ class ServeOptions:
             )
         said = json.loads(text)
         return parse(cls, {**said, "features": tuple(said["features"])}, "serve")
+
+    def stores(self) -> list[FeatureStore]:
+        """The feature storages, opened. What Redis says counts as fresh until the next look at the registry.
+
+        Raises: DataError for a place that holds none.
+        """
+        return [open_store(place, redis=self.redis, max_age=self.poll) for place in self.features]
 
     @property
     def keys_file(self) -> Path | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.unit.feature_store.redis_server import RedisServer
 from tests.unit.registry.shop import Shop, shop_train
 from tests.unit.serving.calls import AS_ADMIN, AS_READER, serving
 
@@ -297,6 +300,26 @@ def test_a_damaged_pointer_degrades_a_service_that_serves_on(mine: Shop, tmp_pat
         ready = client.get("/readyz").json()
         assert (ready["status"], "damaged" in ready["reasons"][0]) == ("degraded", True)
         assert client.post(f"/v1/domains/{BOOKS}/recommend", json={"user": "1"}).status_code == 200
+
+
+def test_without_redis_the_snapshot_answers_and_readiness_says_so(mine: Shop, tmp_path: Path) -> None:
+    other = mine.copy(tmp_path / "other")
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path must be short
+        redis = RedisServer(Path(folder))
+        with serving(other, redis=redis.url, poll=0.05) as client:
+            client.put("/v1/domains/garden", json={})
+            rows = [{"user": "1", "item": "2"}]
+            assert (
+                client.post("/v1/domains/garden/interactions", json={"interactions": rows}).status_code == 202
+            )
+            redis.kill()
+            time.sleep(0.1)
+            ready = client.get("/readyz").json()
+            assert (ready["status"], "feature storage" in ready["reasons"][0]) == ("degraded", True)
+            answer = client.post(f"/v1/domains/{BOOKS}/recommend", json={"user": "1"})
+            assert (answer.status_code, len(answer.json()["items"])) == (200, 10)
+            lost = client.post("/v1/domains/garden/interactions", json={"interactions": rows})
+            assert lost.status_code == 503, lost.text
 
 
 def test_openapi_has_every_route_with_its_errors(client: httpx.Client) -> None:
