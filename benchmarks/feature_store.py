@@ -3,7 +3,8 @@
     python -m benchmarks.feature_store [--json] [--repeats 9]
 
 Train has about 160,000 users and 90,000 items, with a category and a number each; ids are text. Each repeat asks every
-store in turn, as many times, for rows drawn anew. "plain" has no other columns; "lists" has a list of up to 10 ids for
+store in turn, as many times, for users and items drawn anew, whose ids have just been read from JSON: by Zipf's law, as
+traffic is, or all alike ("uniform"), the worst case for a processor's caches; "lists" has a list of up to 10 ids for
 each user and each item beside. Cases:
 
     snapshot          ids that the process has asked for before
@@ -12,12 +13,13 @@ each user and each item beside. Cases:
     redis             the same in Redis on a socket; each read asks it
     redis, 0.1 s old  the same, where what was read up to 0.1 s ago will do
 
-Key: snapshot_us, the median of the plain snapshot. Redis is left out where redis-server is not installed.
+Key: snapshot_us, the median of the snapshot by Zipf's law. Redis is left out where redis-server is not installed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import subprocess
 import tempfile
@@ -88,16 +90,24 @@ def updated(store: UpdatableStore, count: int) -> UpdatableStore:
     return store
 
 
-def ask(
-    store: FeatureStore, users: list[str], items: list[list[str]], before: Callable[[], None]
-) -> list[float]:
-    """Seconds of each request."""
+def places(draw: np.random.Generator, among: int, count: int, zipf: bool) -> list[int]:
+    """Which of so many are asked for: all alike, or number r as often as 1 / r."""
+    if not zipf:
+        return draw.integers(0, among, count).tolist()
+    ends = np.cumsum(1 / np.arange(1, among + 1))
+    ranks = np.searchsorted(ends, draw.random(count) * ends[-1])
+    return draw.permutation(among)[ranks].tolist()
+
+
+def ask(store: FeatureStore, requests: list[str], before: Callable[[], None]) -> list[float]:
+    """Seconds of each request, whose ids have just been read from JSON, as a service has them."""
     spent = []
-    for user, names in zip(users, items, strict=True):
+    for request in requests:
         before()
+        user, items = json.loads(request)
         begun = time.perf_counter()
         store.lookup("user", [user])
-        store.lookup("item", names)
+        store.lookup("item", items)
         spent.append(time.perf_counter() - begun)
     return spent
 
@@ -113,7 +123,7 @@ def forget(store: Any) -> Callable[[], None]:
 
 
 def measure(
-    users: int, items: int, repeats: int, requests: int, *, lists: bool
+    users: int, items: int, repeats: int, requests: int, *, lists: bool, zipf: bool
 ) -> dict[str, dict[str, float]]:
     """Median and 99th percentile of each case in microseconds."""
     with tempfile.TemporaryDirectory() as name, redis_server(Path(name)) as url:
@@ -141,10 +151,16 @@ def measure(
         spent: dict[str, list[float]] = {case: [] for case in stores}
         for repeat in range(repeats):
             draw = generator(2, "requests", repeat)
-            asked = draw.choice(everyone["user"], requests).tolist()
-            wanted = draw.choice(everyone["item"], (requests, ITEMS_OF_A_REQUEST)).tolist()
+            asked = [everyone["user"][k] for k in places(draw, len(everyone["user"]), requests, zipf)]
+            count = requests * ITEMS_OF_A_REQUEST
+            items_asked = [everyone["item"][k] for k in places(draw, len(everyone["item"]), count, zipf)]
+            wanted = [
+                items_asked[start : start + ITEMS_OF_A_REQUEST]
+                for start in range(0, count, ITEMS_OF_A_REQUEST)
+            ]
+            texts = [json.dumps(pair) for pair in zip(asked, wanted, strict=True)]
             for case, store in stores.items():
-                spent[case] += ask(store, asked, wanted, befores[case])
+                spent[case] += ask(store, texts, befores[case])
         for store in stores.values():
             store.close()
     return {
@@ -157,12 +173,14 @@ def main() -> None:
     torch.set_num_threads(1)
     options = harness.parser(__doc__ or "", repeats=9).parse_args()
     sizes = (2_000, 1_000, 1, 20) if options.smoke else (200_000, 100_000, options.repeats, 1_000)
-    found = {name: measure(*sizes, lists=name == "lists") for name in ("plain", "lists")}
-    figures = {"snapshot_us": found["plain"]["snapshot"]["p50_us"], "cases": found}
-    rows: list[list[object]] = [["store", "p50 us", "p99 us", "with lists p50", "p99"]]
-    for case, plain in found["plain"].items():
-        lists = found["lists"][case]
-        rows.append([case, plain["p50_us"], plain["p99_us"], lists["p50_us"], lists["p99_us"]])
+    kinds = {"zipf": (False, True), "uniform": (False, False), "lists": (True, True)}
+    found = {name: measure(*sizes, lists=lists, zipf=zipf) for name, (lists, zipf) in kinds.items()}
+    figures = {"snapshot_us": found["zipf"]["snapshot"]["p50_us"], "cases": found}
+    rows: list[list[object]] = [
+        ["store", *(f"{name} {what}" for name in kinds for what in ("p50 us", "p99"))]
+    ]
+    for case in found["zipf"]:
+        rows.append([case, *(found[name][case][key] for name in kinds for key in ("p50_us", "p99_us"))])
     harness.report("feature_store", figures, rows, options.json)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from mamdr.data.ragged import Lists, Ragged
+from mamdr.data.ragged import Array, Lists, Ragged
 from mamdr.errors import ConfigError
 
 Batch = dict[str, torch.Tensor]
@@ -169,19 +167,24 @@ def read(
         rows: int64, in [0, N).
         batch_size: rows of a batch; the lists of each are padded to its longest.
     """
-    if len(rows) <= batch_size:  # one batch, often of few rows: NumPy takes a fifth of the time to begin
-        places = rows.numpy()
-        once = [torch.from_numpy(_wide(column.numpy()[places])) for column in columns.values()]
-        return [*((column,) for column in once), *((column.padded(rows),) for column in lists.values())]
+    if len(rows) <= batch_size:
+        arrays = {name: column.numpy() for name, column in columns.items()}
+        return [(column,) for column in read_one(arrays, lists, rows.numpy()).values()]
     gathered = [column.index_select(0, rows) for column in columns.values()]
     inputs = [column if column.is_floating_point() else column.to(torch.int64) for column in gathered]
     whole = [column.unsafe_split(batch_size) for column in inputs]
     return [*whole, *(map(column.padded, rows.unsafe_split(batch_size)) for column in lists.values())]
 
 
-def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Ids as int64; numbers as they are."""
-    return values if values.dtype == np.float32 else values.astype(np.int64)
+def read_one(columns: Mapping[str, Array], lists: Mapping[str, Lists], rows: Array) -> Batch:
+    """Rows as one batch, but for its domain. Cost: 1 µs a column; PyTorch needs five times as long for few rows."""
+    found = {}
+    for name, column in columns.items():
+        values = column[rows]
+        found[name] = torch.from_numpy(values if values.dtype == np.float32 else values.astype(np.int64))
+    for name, listed in lists.items():
+        found[name] = listed.padded(torch.from_numpy(rows))
+    return found
 
 
 def _permutation(total: int, generator: np.random.Generator | None) -> torch.Tensor | None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mamdr.data.ragged import Column, Lists, Ragged, joined
-from mamdr.data.rows import Batch, read
+from mamdr.data.rows import Batch, read_one
 from mamdr.data.vocabulary import FIRST
 
 Ints = npt.NDArray[np.int64]
@@ -26,9 +25,7 @@ class Table:
     def __init__(self, owner: str, columns: Mapping[str, Column]) -> None:
         self.owner, self.columns = owner, dict(columns)
         self._plain = {
-            name: torch.from_numpy(column)
-            for name, column in self.columns.items()
-            if not isinstance(column, Ragged)
+            name: column for name, column in self.columns.items() if not isinstance(column, Ragged)
         }
         self._lists = {n: Lists(column) for n, column in self.columns.items() if isinstance(column, Ragged)}
 
@@ -36,11 +33,8 @@ class Table:
         return len(self._plain[f"{self.owner}_id"])
 
     def batch(self, rows: Ints) -> Batch:
-        """Rows [N] as a model reads them, by the code that training reads with (`mamdr.data.rows.read`)."""
-        whole = read(self._plain, self._lists, torch.from_numpy(rows), max(1, len(rows)))
-        return {
-            name: next(iter(parts)) for name, parts in zip([*self._plain, *self._lists], whole, strict=True)
-        }
+        """Rows [N] as a model reads them, by the code that training reads with (`mamdr.data.rows`)."""
+        return read_one(self._plain, self._lists, rows)
 
     def known(self, rows: Ints) -> npt.NDArray[np.bool_]:
         """[N]: whether training had the id of a row."""
