@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mamdr.data.build import Progress
+from mamdr.data.portion import Progress
 from mamdr.data.readers.table import read_file
 from mamdr.errors import DataError
 from mamdr.feature_store.content import ENTITIES, Content

@@ -18,8 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mamdr.data import storage
-from mamdr.data.build import Progress
 from mamdr.data.domains import Dataset
+from mamdr.data.portion import Progress
 from mamdr.errors import DataError
 from mamdr.feature_store import files
 from mamdr.feature_store.build import content_of

@@ -73,7 +73,7 @@ def load_joined(registry: Registry, version: str, base: Version, *, checked: boo
             f"{version} does not stand on {base.name}", f"a domain's version, and its base {content['base']}",
             "Load it by its base",
         )  # fmt: skip
-    parts, _ = read_parts(folder / "part", base.space)
+    parts, _ = read_parts(folder / "part", base.space.part)
     users, items = (_new(folder, owner, base) for owner in OWNERS)
     return Joined(version, content, base, parts[base.newcomer], float(content["share"]), users, items)
 

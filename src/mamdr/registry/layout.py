@@ -4,7 +4,7 @@ dense.npy                the shared dense values [P]
 table-T.npy              a table's shared rows [R, d], by its place in the space
 beyond-T.npy             the row [d] of ids that the table does not have
 buffer-N.npy             a buffer of the module, by its place in `manifest.buffers`
-KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i) or "tuned" (δ_i)
+KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i), "tuned" (δ_i) or "chosen" (a round of its own)
 KIND/flat.npy            all parts' values, KIND/starts.npy int64 [n + 1] where each begins
 KIND/ids-T.npy           all parts' row ids in a table, KIND/counts-T.npy int64 [n] how many each has
 """
@@ -28,7 +28,12 @@ from mamdr.parameters.space import Dense, Table
 from mamdr.registry.store import Parts
 from mamdr.strategies import State
 
-PARTS = ("specific", "tuned")
+KINDS = ("specific", "tuned", "chosen")
+
+
+def space_of_kind(kind: str, space: Space) -> Space:
+    """The space of a kind's points: those of a round of a domain's own are of the module's, not of parts."""
+    return space if kind == "chosen" else space.part
 
 
 def describe(space: Space) -> dict[str, Any]:
@@ -74,8 +79,8 @@ def write_state(folder: Path, state: State) -> list[str]:
     for t, (table, rows) in enumerate(zip(state.space.tables, state.shared.tables, strict=True)):
         _save(folder / f"table-{t}.npy", rows)
         _save(folder / f"beyond-{t}.npy", _beyond(table, rows))
-    for kind in PARTS:
-        write_parts(folder / kind, getattr(state, kind), state.space.part)
+    for kind in KINDS:
+        write_parts(folder / kind, getattr(state, kind), space_of_kind(kind, state.space))
     names = sorted(state.buffers)
     for number, name in enumerate(names):
         _save(folder / f"buffer-{number}.npy", state.buffers[name])
@@ -105,7 +110,11 @@ def write_parts(folder: Path, parts: Mapping[int, Point], space: Space) -> None:
 
 
 def read_parts(folder: Path, space: Space) -> tuple[Parts, Parts]:
-    """The parts in a folder, memory-mapped: whole, and of each its rows alone."""
+    """The parts in a folder, memory-mapped: whole, and of each its rows alone.
+
+    Args:
+        space: the parts'.
+    """
     places = {int(domain): place for place, domain in enumerate(load_array(folder / "domains.npy"))}
     flat = torch.from_numpy(load_array(folder / "flat.npy"))
     starts: list[int] = load_array(folder / "starts.npy").tolist()
@@ -113,9 +122,8 @@ def read_parts(folder: Path, space: Space) -> tuple[Parts, Parts]:
     ids = [torch.from_numpy(load_array(folder / f"ids-{t}.npy")) for t in tables]
     counts = [load_array(folder / f"counts-{t}.npy") for t in tables]
     id_starts = [np.concatenate([[0], np.cumsum(count)]).tolist() for count in counts]
-    whole = Parts(space.part, places, flat, starts, ids, id_starts)
-    rows = rows_alone(space).part
-    return whole, replace(whole, space=rows, skip=space.part.dense_size)
+    whole = Parts(space, places, flat, starts, ids, id_starts)
+    return whole, replace(whole, space=rows_alone(space), skip=space.dense_size)
 
 
 def load_array(path: Path) -> Array:

@@ -15,10 +15,19 @@ from mamdr.data.schema import Schema
 from mamdr.data.storage import Content
 from mamdr.errors import CheckpointError, ModelError
 from mamdr.parameters import Overlay, Point, Space, Store
-from mamdr.registry.layout import by_domain, grown_buffer, load_array, read_parts, rows_alone, space_of
+from mamdr.registry.layout import (
+    KINDS,
+    by_domain,
+    grown_buffer,
+    load_array,
+    read_parts,
+    rows_alone,
+    space_of,
+    space_of_kind,
+)  # fmt: skip
 from mamdr.registry.registry import Registry
 from mamdr.registry.store import Grown, Parts
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, served
 from mamdr.training.recipe import Recipe
 
 
@@ -64,13 +73,13 @@ class Version:
     def served(self, domain: str) -> Served:
         """What answers for a domain."""
         number = self.numbers.get(domain, self.newcomer)
-        own = number in self.state.specific or number in self.state.tuned
+        own = any(number in getattr(self.state, kind) for kind in KINDS)
         return Served(
             self.name,
             self,
             number,
-            self.strategy.params_for(self.state, number),
-            self.strategy.params_for(self.rows, number),
+            served(self.strategy, self.state, number),
+            served(self.strategy, self.rows, number),
             own,
         )
 
@@ -170,9 +179,7 @@ def load(registry: Registry, version: str, schema: Schema, *, checked: bool = Tr
     module, space = _module(recipe["model"], grown, space_of(content["space"]), content["seed"])
     shared, alone = _shared(folder, space)
     buffers = _buffers(folder, content["buffers"], module)
-    (specific, specific_rows), (tuned, tuned_rows) = (
-        read_parts(folder / kind, space) for kind in ("specific", "tuned")
-    )
+    parts = {kind: read_parts(folder / kind, space_of_kind(kind, space)) for kind in KINDS}
     shares = {int(domain): float(share) for domain, share in content["shares"]}
     numbers = {name: number for number, name in enumerate(saved.domains)}
     return Version(
@@ -182,18 +189,19 @@ def load(registry: Registry, version: str, schema: Schema, *, checked: bool = Tr
         space,
         grown,
         Recipe.parse(recipe).strategy,
-        _state(shared, specific, tuned, buffers, shares),
-        _state(alone, specific_rows, tuned_rows, buffers, shares),
+        _state(shared, {kind: whole for kind, (whole, _) in parts.items()}, buffers, shares),
+        _state(alone, {kind: rows for kind, (_, rows) in parts.items()}, buffers, shares),
         numbers,
     )
 
 
 def _state(
-    shared: Grown, specific: Parts, tuned: Parts, buffers: dict[str, Tensor], shares: dict[int, float]
+    shared: Grown, parts: Mapping[str, Parts], buffers: dict[str, Tensor], shares: dict[int, float]
 ) -> State:
+    chosen = cast(dict[int, Point], parts["chosen"])  # it is only read
     return State(
-        shared, cast(dict[int, Point], specific), buffers=buffers, tuned=cast(dict[int, Point], tuned), shares=shares
-    )  # fmt: skip
+        shared, parts["specific"], buffers=buffers, tuned=parts["tuned"], shares=shares, chosen=chosen
+    )
 
 
 def _shared(folder: Path, space: Space) -> tuple[Grown, Grown]:

@@ -115,7 +115,8 @@ class Catalogue:
             version = live.versions.get(name) or self._load(name, known)
             versions[name], base = version, base_of(version)
             known[base.name] = base
-            scorers[base.name] = live.scorers.get(base.name) or self._scorer(base)
+            if base.name not in scorers:  # a module is bound once
+                scorers[base.name] = live.scorers.get(base.name) or self._scorer(base)
         return Live(pointer, versions, scorers, newcomers)
 
     def _load(self, name: str, known: Mapping[str, Version]) -> Version | Joined:

@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 import pytest
 from tests.unit.feature_store.redis_server import RedisServer
-from tests.unit.registry.shop import Shop, shop_train
+from tests.unit.registry.shop import Shop, newcomer_rows, shop_train
 from tests.unit.serving.calls import AS_ADMIN, AS_READER, serving
 
 from mamdr.registry import publish
+from mamdr.registry.add import add_domain
 from mamdr.serving.split import assigned
+from mamdr.training.joining import JoinOptions
 
 BOOKS = "domain-00000"
 ODD = [
@@ -300,6 +302,20 @@ def test_a_damaged_pointer_degrades_a_service_that_serves_on(mine: Shop, tmp_pat
         ready = client.get("/readyz").json()
         assert (ready["status"], "damaged" in ready["reasons"][0]) == ("degraded", True)
         assert client.post(f"/v1/domains/{BOOKS}/recommend", json={"user": "1"}).status_code == 200
+
+
+def test_a_service_that_starts_with_a_joined_domain_serves_it_and_all_others(
+    mine: Shop, tmp_path: Path
+) -> None:
+    other = mine.copy(tmp_path / "other")
+    other.registry.promote("v00001")
+    made = add_domain(
+        other.registry.folder, "added", newcomer_rows(), JoinOptions(rounds=2), features=other.features
+    )
+    with serving(other) as client:
+        for domain, version in ((BOOKS, "v00001"), ("added", made.version)):
+            answer = client.post(f"/v1/domains/{domain}/score", json={"user": "1", "items": ["1"]})
+            assert (answer.status_code, answer.json()["version"]) == (200, version)
 
 
 def test_without_redis_the_snapshot_answers_and_readiness_says_so(mine: Shop, tmp_path: Path) -> None:
