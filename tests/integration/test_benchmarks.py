@@ -52,6 +52,15 @@ def test_frameworks_times_a_round_of_each_strategy() -> None:
     assert all(seconds > 0 for seconds in figures["seconds"].values())
 
 
+def test_taobao_online_does_every_stage_and_resumes_to_the_bit() -> None:
+    figures = _run("taobao_online", "--jobs", "1")
+    assert figures["same"] is True
+    assert figures["domains"] == 12
+    assert figures["rows"] > 12 * 50
+    promised = ("ms_a_walk", "ms_a_domain", "checkpoint_mb", "page_mb", "minutes", "peak_mb")
+    assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
+
+
 def test_conflict_tells_each_methods_cosines_at_each_loss() -> None:
     command = [sys.executable, "-m", "benchmarks.conflict", "--smoke", "--json"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
