@@ -219,3 +219,24 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
     for domains in ([3], [0, 1, 2]):
         for batch, _ in data.train.batches(domains, 64, None):
             torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
+
+
+def test_feature_stores_are_timed_side_by_side() -> None:
+    pytest.importorskip("lmdb")
+    figures = _run("feature_store")
+    assert {"snapshot", "snapshot, new", "lmdb"} <= figures["cases"]["zipf"].keys()
+    assert figures["cases"].keys() == {"zipf", "uniform", "lists"}
+    assert figures["snapshot_us"] == figures["cases"]["zipf"]["snapshot"]["p50_us"] > 0
+
+
+def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
+    """Every answer under a change of versions is the whole answer of one of them."""
+    for extra in ("fastapi", "uvicorn", "lmdb", "prometheus_client"):
+        pytest.importorskip(extra)
+    parts = _run("serving_load")["parts"]
+    assert parts.keys() == {"recommend", "score", "switch", "domains", "naive"}
+    assert all(part["requests"] > 0 and part["failed"] == 0 for part in parts.values())
+    assert parts["switch"]["mixed"] == 0
+    assert parts["switch"]["switches"] > 0
+    assert 0 < parts["domains"]["hit_rate"] < 1
+    assert parts["domains"]["merged_mb"] <= 8
