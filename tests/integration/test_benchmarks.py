@@ -88,6 +88,15 @@ def test_frameworks_times_a_round_of_each_strategy() -> None:
     assert all(seconds > 0 for seconds in figures["seconds"].values())
 
 
+def test_taobao_online_does_every_stage_and_resumes_to_the_bit() -> None:
+    figures = _run("taobao_online", "--jobs", "1")
+    assert figures["same"] is True
+    assert figures["domains"] == 12
+    assert figures["rows"] > 12 * 50
+    promised = ("ms_a_walk", "ms_a_domain", "checkpoint_mb", "page_mb", "minutes", "peak_mb")
+    assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
+
+
 def test_conflict_tells_each_methods_cosines_at_each_loss() -> None:
     command = [sys.executable, "-m", "benchmarks.conflict", "--smoke", "--json"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
@@ -210,3 +219,24 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
     for domains in ([3], [0, 1, 2]):
         for batch, _ in data.train.batches(domains, 64, None):
             torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
+
+
+def test_feature_stores_are_timed_side_by_side() -> None:
+    pytest.importorskip("lmdb")
+    figures = _run("feature_store")
+    assert {"snapshot", "snapshot, new", "lmdb"} <= figures["cases"]["zipf"].keys()
+    assert figures["cases"].keys() == {"zipf", "uniform", "lists"}
+    assert figures["snapshot_us"] == figures["cases"]["zipf"]["snapshot"]["p50_us"] > 0
+
+
+def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
+    """Every answer under a change of versions is the whole answer of one of them."""
+    for extra in ("fastapi", "uvicorn", "lmdb", "prometheus_client"):
+        pytest.importorskip(extra)
+    parts = _run("serving_load")["parts"]
+    assert parts.keys() == {"recommend", "score", "switch", "domains", "naive"}
+    assert all(part["requests"] > 0 and part["failed"] == 0 for part in parts.values())
+    assert parts["switch"]["mixed"] == 0
+    assert parts["switch"]["switches"] > 0
+    assert 0 < parts["domains"]["hit_rate"] < 1
+    assert parts["domains"]["merged_mb"] <= 8
