@@ -1,4 +1,4 @@
-"""Samples a second of Alternate training against DeepCTR-Torch and torch-rechub, side by side on one thread.
+"""Samples a second of Alternate training against DeepCTR-Torch, torch-rechub and FuxiCTR, on one thread each.
 
     python -m benchmarks.peers [--json] [--repeats 3] [--venvs build/peers] [--no-install]
 
@@ -49,6 +49,11 @@ PEERS = {
     ),
     "torch-rechub": Peer(
         "torch-rechub==0.9.0", ("numpy", "pandas", "scikit-learn", "tqdm"), "benchmarks.peer_rechub:prepare"
+    ),
+    "fuxictr": Peer(
+        "fuxictr==2.3.10",
+        ("numpy", "pandas", "polars", "h5py", "pyyaml", "scikit-learn", "tqdm"),
+        "benchmarks.peer_fuxictr:prepare",
     ),
 }
 DROPOUT = 0.5
