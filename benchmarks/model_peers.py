@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--no-install", action="store_true", help="leave out what is not installed")
     options = parser.parse_args()
     install = not (options.no_install or options.smoke)
-    found = {name: peers.python_of(name, options.venvs, install) for name in peers.PEERS}
+    found = {name: peers.python_of(name, options.venvs, install) for name in peers.PEERS if name in CASES}
     pythons = {name: python for name, python in found.items() if python is not None}
     real = (list(MODELS), STEPS, multi.BATCH, pythons, options.repeats)
     figures = compare(*(list(MODELS)[::3], {3: 2}, 64, pythons, 1) if options.smoke else real)

@@ -1,7 +1,8 @@
 """FuxiCTR on a table: a case for worker.py that runs in its own virtual environment.
 
-Its FeatureEmbedding and MLP_Block under its BaseModel, fed by its NpzDataLoader: what its DNN model is. Regularizers off,
-Adam at 0.001; gradients are clipped at norm 10, as it always does, and its learning rate stays, as nothing is evaluated.
+Its FeatureEmbedding and MLP_Block under its BaseModel, fed by its NpzDataLoader: what its DNN model is. Regularizers
+off, Adam at 0.001; gradients are clipped at norm 10, as it always does, and its learning rate stays, as nothing is
+evaluated.
 """
 
 from __future__ import annotations
