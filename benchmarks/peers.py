@@ -52,7 +52,7 @@ PEERS = {
     ),
     "fuxictr": Peer(
         "fuxictr==2.3.10",
-        ("numpy", "pandas", "polars", "h5py", "pyyaml", "scikit-learn", "tqdm"),
+        ("numpy", "pandas", "polars", "pyarrow", "h5py", "pyyaml", "scikit-learn", "tqdm", "ray"),
         "benchmarks.peer_fuxictr:prepare",
     ),
 }
