@@ -173,3 +173,9 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
     for domains in ([3], [0, 1, 2]):
         for batch, _ in data.train.batches(domains, 64, None):
             torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
+
+
+def test_the_benchmark_of_a_new_domain_compares_three_ways_of_serving_it() -> None:
+    (figures,) = _run("new_domain")["domains"].values()
+    assert all(0 < figures[name] < 1 for name in ("shared", "joined", "trained"))
+    assert figures["rounds"] >= 1
