@@ -19,7 +19,7 @@ LAYERS = [
     ["models", "engine", "strategies", "combiners", "feature_store", "evaluation.metrics"],
     ["evaluation.bootstrap", "evaluation.conflict", "evaluation.ranking"],
     ["training", "testing"],
-    ["evaluation", "experiments", "registry"],
+    ["evaluation", "experiments", "registry", "engine.ray"],
     ["serving", "client", "cli"],
 ]
 """From the bottom up. A part may import its own layer and those below; the longest name that fits counts."""

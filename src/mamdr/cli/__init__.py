@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from mamdr import __version__
+from mamdr.cli.cluster import cluster_app
 from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
 from mamdr.cli.domain import domain_app
@@ -69,6 +70,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 app.add_typer(domain_app)
+app.add_typer(cluster_app)
 app.command()(train)
 app.command()(evaluate)
 app.command()(report)

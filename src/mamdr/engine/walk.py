@@ -14,6 +14,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -80,7 +81,7 @@ class Walker:
     def cost(self, walk: Walk) -> int:
         """Rows that a walk trains on: what sharing walks out fairly needs to know."""
         sizes = self.session.data.train.size
-        whole = [sum(map(sizes, leg.domains)) for leg in walk.legs]
+        whole = [sum(map(sizes, leg.domains)) // (leg.part.count if leg.part else 1) for leg in walk.legs]
         caps = [leg.steps and leg.steps * self.session.options.batch_size for leg in walk.legs]
         return sum(min(rows, cap) if cap else rows for rows, cap in zip(whole, caps, strict=True))
 
@@ -186,7 +187,10 @@ class Walked:
 
     def _batches(self, leg: Leg, number: int) -> Iterator[Drawn]:
         device = self.work.space.device
-        for batch, labels, *cut in self._drawn(leg, generator(self.walk.seed, "batches", number)):
+        part = leg.part
+        draw = generator(self.walk.seed, "batches", number) if part is None else generator(part.seed, "part")
+        drawn = self._drawn(leg, draw)
+        for batch, labels, *cut in drawn if part is None else islice(drawn, part.index, None, part.count):
             if device.type != "cpu":
                 batch, labels = {name: c.to(device) for name, c in batch.items()}, labels.to(device)
             yield (batch, labels, *cut)

@@ -1,6 +1,7 @@
 """The parameter algebra: spaces, points, stores, and optimizers that act on points."""
 
 from mamdr.parameters import outer
+from mamdr.parameters.elsewhere import Elsewhere
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Dense, Ids, Space, Table
@@ -9,6 +10,7 @@ from mamdr.parameters.store import LocalStore, Overlay, Patched, Store
 
 __all__ = [
     "Dense",
+    "Elsewhere",
     "Ids",
     "LocalStore",
     "Moments",

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mamdr.parameters.elsewhere import Elsewhere
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.outer import Outer
 from mamdr.parameters.parts import fade, lay_over, pushed
@@ -143,6 +144,9 @@ class Overlay:
     def push(self, displacement: Point, rate: float) -> None:
         """Rows that did not move take no room. Cost: the displacement's values; the specific part is copied when it
         gains rows. Factored matrices cost a singular value decomposition each."""
+        if isinstance(self.specific, Elsewhere):
+            self.specific.push(self.domain, displacement, rate, self.rows, self.space.frozen)
+            return
         displacement = displacement.keep_only(self.space.specific - self.space.frozen)
         if self.rows is not None:
             kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
@@ -152,6 +156,9 @@ class Overlay:
 
     def fade(self, share: float) -> None:
         """Multiply the specific part, if there is one, by `share`."""
+        if isinstance(self.specific, Elsewhere):
+            self.specific.fade(self.domain, share, self.space.frozen)
+            return
         part = self.specific.get(self.domain)
         if part is not None:
             fade(self.space, part, share)

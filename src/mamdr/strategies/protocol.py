@@ -54,6 +54,18 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some of the mini-batches of a pass: number `index`, `index + count`, ... of those that `seed` draws.
+
+    Who splits a large domain gives all its parts one seed: then each row is in one part.
+    """
+
+    index: int
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Leg:
     """A stretch of a walk: one pass over the training rows of one domain (or of several, mixed).
 
@@ -64,12 +76,14 @@ class Leg:
             its rows.
         meta: what a step on one part of a mini-batch is to do to the other part; None where nothing is looked ahead
             to. A leg has a combiner or this, not both.
+        part: of the pass that is walked, where it is shared out; None is the whole pass.
     """
 
     domains: tuple[int, ...]
     steps: int | None = None
     combiner: Combiner | None = None
     meta: Meta | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
     [walk]      batch_size, embedding_l2, rows, dropout, precision    (engine.WalkOptions)
     [train]     rounds, patience, monitor, seed, jobs, device          (training.TrainOptions)
     [data]      name: the data set that the recipe is for, when it is for one
+    [cluster]   units, combine, shards, workers ...: for `mamdr cluster train`    (training.cluster.ClusterOptions)
     [search]    what `mamdr tune` may vary: "table.key" = [choices] or { low, high, log }    (training.search)
 
 An unknown table or key is an error.
@@ -28,10 +29,11 @@ from mamdr.engine import WalkOptions, inner
 from mamdr.errors import ConfigError
 from mamdr.parameters import Specific
 from mamdr.strategies import Strategy
+from mamdr.training.cluster import ClusterOptions
 from mamdr.training.options import TrainOptions
 from mamdr.training.search import Choice, choice, said
 
-_TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data", "search")
+_TABLES = ("model", "strategy", "specific", "inner", "walk", "train", "data", "cluster", "search")
 
 
 @component
@@ -51,6 +53,7 @@ class Recipe:
         data: name of the data set that the recipe is for; "" is any.
         specific: what a domain's specific part may hold.
         search: by "table.key", what `mamdr tune` may choose from.
+        cluster: how a cluster trains it.
     """
 
     model: dict[str, Any]
@@ -60,6 +63,7 @@ class Recipe:
     data: str = ""
     specific: Specific = field(default_factory=Specific)
     search: dict[str, Choice] = field(default_factory=dict)
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -108,6 +112,7 @@ class Recipe:
             parse(_DataWanted, values.get("data", {}), "data").name,
             cls.specific_of(values),
             {key: choice(key, said) for key, said in values.get("search", {}).items()},
+            parse(ClusterOptions, values.get("cluster", {}), "cluster"),
         )
 
     @staticmethod
@@ -137,9 +142,14 @@ class Recipe:
             "train": _plain(self.train),
         }
         tables |= {"data": {"name": self.data}} if self.data else {}
+        tables |= {"cluster": _plain(self.cluster)} if self.cluster != ClusterOptions() else {}
         return tables | (
             {"search": {key: said(what) for key, what in self.search.items()}} if self.search else {}
         )
+
+    def trained(self) -> dict[str, Any]:
+        """The tables that a run keeps: what was trained, without what was searched, and where."""
+        return {name: table for name, table in self.tables().items() if name not in ("search", "cluster")}
 
     def check_data(self, data: Dataset) -> None:
         """Raise ConfigError when the recipe is for another data set."""

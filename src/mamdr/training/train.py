@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mamdr.data.domains import Dataset
+from mamdr.errors import ConfigError
 from mamdr.training.events import Listener
 from mamdr.training.recipe import Recipe
 from mamdr.training.run import Run, build_model
@@ -29,9 +30,16 @@ def train(
         resume: go on with the run in `folder`.
         listeners: hear of events.
 
-    Raises: ConfigError where the recipe is for other data, or the model is not one of ours; else as `Trainer.fit`.
+    Raises: ConfigError where the recipe is for other data or for several units, or the model is not one of ours; else
+        as `Trainer.fit`.
     """
     recipe.check_data(data)
+    if recipe.cluster.units > 1:
+        raise ConfigError(
+            f"the recipe shares walks out over {recipe.cluster.units} units, which changes what is trained",
+            "one unit on one machine",
+            "Train with mamdr cluster train, or --set cluster.units=1",
+        )
     trainer = Trainer(
         build_model(recipe.model, data, recipe.train.seed),
         data,
@@ -40,7 +48,7 @@ def train(
         recipe.walk,
         specific=recipe.specific,
         folder=folder,
-        recipe={name: table for name, table in recipe.tables().items() if name != "search"},
+        recipe=recipe.trained(),
         listeners=listeners,
     )
     return trainer.fit(resume=resume)

@@ -15,10 +15,11 @@ from torch import nn
 
 import mamdr
 from mamdr.data.domains import Dataset
-from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.engine import Session, Walker, WalkOptions, choose, trace
 from mamdr.engine.gradients import Gradients
 from mamdr.errors import ConfigError
 from mamdr.evaluation.conflict import conflict
+from mamdr.evaluation.metrics import Metrics
 from mamdr.files import discard, sweep
 from mamdr.memory import peak_mb
 from mamdr.parameters import LocalStore, Point, Specific
@@ -90,6 +91,7 @@ class Trainer:
         self.stopping = EarlyStopping(options.patience or None)
         self.own = OwnRounds(options.shares) if options.choose == "domain" else None
         self._best: State | None = None
+        self._said: list[str] = []
 
     def fit(self, *, resume: bool = False) -> Run:
         """Train until the rounds are done or validation stops rising; the run at its best round.
@@ -136,9 +138,7 @@ class Trainer:
         if state.round == 0:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
-        walker = Walker(session)
-        walks = Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
-        run = _heard(walks, listeners)
+        run = _heard(self._walks(session, state), listeners)
         told = notes(self.strategy, problem, self.space, self.walk.batch_size)
         about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
         if state.round == 0:
@@ -147,10 +147,10 @@ class Trainer:
         done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
         while state.round < self.options.rounds and not done:
             begun, samples = time.perf_counter(), state.samples
-            state = self.strategy.round(state, problem, run)
+            state = self._round(state, problem, run)
             state.round += 1
             trained = time.perf_counter()
-            metrics = measure(session, self.strategy, replace(state, chosen={}), "val")
+            metrics = self._measure(session, state)
             if self.own is not None:
                 self.own.update(session, self.strategy, state, metrics)
             done = self.stopping.update(state.round, watched(metrics, self.options.monitor))
@@ -166,6 +166,7 @@ class Trainer:
                 val=metrics.to_json(TOLD),
                 best_round=self.stopping.best_round,
                 peak_mb=peak_mb(),
+                **self._told(),
                 **self._conflict(session, state),
             )
             self._commit(state, info, done)
@@ -175,6 +176,22 @@ class Trainer:
         if self.folder:
             write_info(self.folder, info)
         listeners.hear("stop", round=state.round, best_round=self.stopping.best_round, stopped_by=reason)
+
+    def _walks(self, session: Session, state: State) -> RunWalks:
+        """Who walks; the state is the first round's, or the one to go on from."""
+        options = self.options
+        return choose(Walker(session), options.engine, options.jobs, options.engine_mb, self._said.append)
+
+    def _round(self, state: State, problem: Problem, run: RunWalks) -> State:
+        return self.strategy.round(state, problem, run)
+
+    def _measure(self, session: Session, state: State) -> Metrics:
+        return measure(session, self.strategy, replace(state, chosen={}), "val")
+
+    def _told(self) -> dict[str, Any]:
+        """What a round's event tells beside figures: what the engine had to say since the last one."""
+        said, self._said[:] = list(self._said), []
+        return {"notes": said} if said else {}
 
     def _choose(self, session: Session, last: State, listeners: Listeners) -> None:
         """Choose what serves each domain, in the best round's state alone."""
@@ -230,14 +247,18 @@ class Trainer:
         for place in (self.folder, self.folder / "checkpoints"):
             sweep(place)
         if info["last_round"]:
-            last = checkpoint_folder(self.folder, info["last_round"])
-            state, extra = checkpoint.load(last, self.space, self._place)
+            state, extra = self._last(info["last_round"])
             if self.own is not None:
                 self.own.load(extra["own"])
             self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
         info["data"] = self._info()["data"]  # the data may have moved
         write_recipe(self.folder, self.recipe)
         return state, info
+
+    def _last(self, round: int) -> tuple[State, dict[str, Any]]:
+        """The state that a round ended with, and what was saved with it."""
+        assert self.folder is not None
+        return checkpoint.load(checkpoint_folder(self.folder, round), self.space, self._place)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -283,7 +304,12 @@ class Trainer:
         if self.folder is None:
             return
         write_info(self.folder, info)
-        keep = {checkpoint_folder(self.folder, round) for round in (state.round, stopping.best_round)}
+        self._prune((state.round, stopping.best_round))
+
+    def _prune(self, rounds: Sequence[int]) -> None:
+        """Drop the checkpoints of all other rounds."""
+        assert self.folder is not None
+        keep = {checkpoint_folder(self.folder, round) for round in rounds}
         sweep(self.folder / "checkpoints")
         for old in (self.folder / "checkpoints").iterdir():
             if old not in keep:
