@@ -85,6 +85,10 @@ def test_build_then_describe(raw: Path, tmp_path: Path) -> None:
     assert figures["samples"] == sum(figures[part] for part in SPLITS)
     assert figures["fingerprint"] == Dataset.load(tmp_path / "d").fingerprint
     assert "CTR ratio" in _good("describe", tmp_path / "d")
+    assert "by item_id" in _good("describe", tmp_path / "d", "--popularity")
+    floor = json.loads(_good("describe", tmp_path / "d", "--popularity", "--json"))["popularity"]
+    assert floor.keys() == {"item_id", "user_id"}
+    assert floor["item_id"]["aucs"].keys() == figures["domains"].keys()
 
 
 def test_a_benchmark_is_described_beside_the_paper(raw: Path, tmp_path: Path) -> None:

@@ -9,17 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from mamdr.cli.data_features import features_command
-from mamdr.cli.data_figures import show
+from mamdr.cli.data_figures import show, show_popularity
 from mamdr.cli.data_import import import_command
-from mamdr.cli.data_options import CtrRatio, Out, Overwrite, Seed, Users, ratio_of
+from mamdr.cli.data_options import CtrRatio, Memory, Out, Overwrite, Seed, Users, ratio_of
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
 from mamdr.data.catalog import SOURCES, build_source, fetch
 from mamdr.data.describe import describe
 from mamdr.data.domains import Dataset
-from mamdr.data.market import synthetic_market
+from mamdr.data.market import synthetic_market, write_market
 from mamdr.data.synthetic import MarketConfig
 from mamdr.errors import ConfigError
+from mamdr.evaluation.popularity import popularity
+from mamdr.memory import bytes_of
 
 data_app = typer.Typer(name="data", help="Make and describe data folders.", no_args_is_help=True)
 
@@ -120,6 +122,7 @@ def synthetic_command(
         bool, typer.Option("--features", help="With features of every kind: categories, lists, numbers.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything.")] = _MARKET.seed,
+    memory: Memory = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a data folder of a synthetic market with domains that conflict.
@@ -129,6 +132,8 @@ def synthetic_command(
     mamdr data synthetic --domains 30 --conflict 0.8 --out market
     """
     storage.refuse_existing(out, overwrite=overwrite)
+    if features and memory is not None:
+        raise ConfigError("--features with --memory", "one of them", "Features are made in memory")
     dials: dict[str, Any] = {
         "domains": domains,
         "users": users,
@@ -141,14 +146,26 @@ def synthetic_command(
         "seed": seed,
     }
     with progress_bar() as progress:
-        dataset = synthetic_market(features=features, progress=progress, **dials)
-        dataset.save(out, overwrite=overwrite)
+        if memory is None:
+            dataset = synthetic_market(features=features, progress=progress, **dials)
+            dataset.save(out, overwrite=overwrite)
+        else:
+            dataset = write_market(
+                out, memory=bytes_of(memory), overwrite=overwrite, progress=progress, **dials
+            )
     show(dataset, out)
 
 
 @data_app.command("describe")
 def describe_command(
     folder: Annotated[Path, typer.Argument(help="A data folder.")],
+    floor: Annotated[
+        bool,
+        typer.Option(
+            "--popularity",
+            help="Also what click rates alone get on test, by item and by user: the floor for any model.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with every domain.")
     ] = False,
@@ -162,7 +179,10 @@ def describe_command(
     with progress_bar() as progress:
         storage.verify(folder, progress)
     dataset = Dataset.load(folder)
+    rates = popularity(dataset) if floor else None
     if as_json:
-        typer.echo(json.dumps(describe(dataset)))
-    else:
-        show(dataset, folder)
+        typer.echo(json.dumps(describe(dataset) | ({"popularity": rates} if rates else {})))
+        return
+    show(dataset, folder)
+    if rates:
+        show_popularity(rates)

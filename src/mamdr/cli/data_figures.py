@@ -40,6 +40,20 @@ def show(dataset: Dataset, folder: Path) -> None:
     console.print(f"{figures['samples_per_domain']:,.0f} samples a domain; data in {folder}")
 
 
+def show_popularity(rates: Mapping[str, Mapping[str, Any]]) -> None:
+    """What click rates alone get on test, domain by domain."""
+    table = _right("Test AUC of train's click rates", "Domain", *(f"by {column}" for column in rates))
+    for name in list(next(iter(rates.values()))["aucs"])[:_SHOWN]:
+        table.add_row(name, *(_auc(found["aucs"][name]) for found in rates.values()))
+    table.add_section()
+    table.add_row("mean", *(_auc(found["mean_auc"]) for found in rates.values()))
+    Console().print(table)
+
+
+def _auc(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     ratio = row.get("ctr_ratio")
     counts = [row.get(key) for key in ("users", "items", "train", "val", "test")]

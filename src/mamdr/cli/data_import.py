@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mamdr.cli.data_figures import show
-from mamdr.cli.data_options import CtrRatio, Out, Overwrite, Seed, Users, ratio_of, sampled
+from mamdr.cli.data_options import CtrRatio, Memory, Out, Overwrite, Seed, Users, ratio_of, sampled
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
 from mamdr.data.build import LONGEST, Lengths, build
+from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
+from mamdr.data.larger import build_larger, rows_in
 from mamdr.data.readers import table
 from mamdr.data.sample import sample_users
 from mamdr.data.vectors import Vectors
 from mamdr.errors import ConfigError
+from mamdr.memory import bytes_of
 
 
 def import_command(
@@ -83,6 +86,7 @@ def import_command(
     seed: Seed = 1,
     ctr_ratio: CtrRatio = None,
     users: Users = 1.0,
+    memory: Memory = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a data folder from any CSV or Parquet files.
@@ -106,21 +110,31 @@ def import_command(
     with progress_bar() as progress:
         progress(f"reading {', '.join(file.name for file in files[:3])}", 0, 1)
         columns = Columns(user, item, domain, label, timestamp, signs)
-        rows = sample_users(table.read(files, columns), users, seed)
-        dataset = build(
-            rows,
-            name=name or files[0].name.split(".")[0],
-            seed=seed,
-            ctr_ratio=ratio,
-            max_length=lengths,
-            shared=shared,
-            vectors=given,
-            normalise=normalise,
-            progress=progress,
-            options={"source": "table"} | sampled(users),
-        )
-        dataset.save(out, overwrite=overwrite)
+        how: dict[str, Any] = {
+            "name": name or files[0].name.split(".")[0],
+            "seed": seed,
+            "ctr_ratio": ratio,
+            "max_length": lengths,
+            "shared": shared,
+            "vectors": given,
+            "normalise": normalise,
+            "progress": progress,
+            "options": {"source": "table"} | sampled(users),
+        }
+        if memory is None:
+            dataset = build(sample_users(table.read(files, columns), users, seed), **how)
+            dataset.save(out, overwrite=overwrite)
+        else:
+            dataset = _larger(files, columns, users, bytes_of(memory), out, overwrite=overwrite, **how)
     show(dataset, out)
+
+
+def _larger(files: list[Path], columns: Columns, users: float, memory: int, out: Path, **how: Any) -> Dataset:
+    """The same in bounded memory."""
+    if users != 1:
+        raise ConfigError("--users with --memory", "one of them", "A share of the users needs less memory")
+    chunks = table.read_chunks(files, columns, max(1, rows_in(memory, ()) // 4))
+    return build_larger(chunks, out, memory=memory, **how)
 
 
 def _lengths(given: Sequence[str]) -> Lengths:

@@ -27,6 +27,15 @@ Users = Annotated[
     float,
     typer.Option("--users", help="Keep this share of the users, drawn by the seed, with all their rows."),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Hold about so much at once, such as 2GB, and the rest on disk; the data are the same. "
+        "Default: all in memory.",
+    ),
+]
 
 
 def sampled(users: float) -> dict[str, float]:

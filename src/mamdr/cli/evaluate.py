@@ -56,12 +56,23 @@ def _show(result: dict[str, Any]) -> None:
     domains = Table(box=box.SIMPLE)
     for name in ("domain", "AUC", "log loss", "samples", "positives"):
         domains.add_column(name, justify="left" if name == "domain" else "right")
-    for name, row in list(result["domains"].items())[:_SHOWN]:
+    for name, row in _shown(result["domains"]):
         cells = figure(row["auc"]), figure(row["log_loss"]), f"{row['samples']:,}", f"{row['positives']:,}"
         domains.add_row(name, *cells)
     console.print(domains)
     if len(result["domains"]) > _SHOWN:
-        console.print(f"... and {len(result['domains']) - _SHOWN:,} more domains: --json has all.")
+        of = f"of {len(result['domains']):,} domains: --json has all."
+        console.print(f"The {_SHOWN // 2} lowest and the {_SHOWN // 2} highest {of}")
+
+
+def _shown(domains: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The rows of the table: all domains, or those of the lowest and of the highest AUC."""
+    if len(domains) <= _SHOWN:
+        return list(domains.items())
+    known = sorted(
+        (item for item in domains.items() if item[1]["auc"] is not None), key=lambda d: d[1]["auc"]
+    )
+    return [*known[: _SHOWN // 2], *known[len(known) - _SHOWN // 2 :]] if len(known) > _SHOWN else known
 
 
 def figure(value: float | None) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from mamdr.config import lookup
-from mamdr.data.build import Progress, Ratio, build
+from mamdr.data.build import Ratio, build
 from mamdr.data.domains import Dataset
 from mamdr.data.download import Remote, download
 from mamdr.data.interactions import domain_names
+from mamdr.data.portion import Progress
 from mamdr.data.readers import aliccp, aliexpress, amazon, authors, ciao, kuairand, movielens, taobao
 from mamdr.data.sample import sample_users
 from mamdr.data.vectors import Vectors

@@ -6,6 +6,7 @@ them. A group of such columns goes by the name of the one whose vocabulary it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,10 @@ Rows = dict[str, Any]
 
 Values = dict[str, pl.Series]
 """Group -> its columns' distinct values, sorted."""
+
+Marks = npt.NDArray[np.bool_]
+Ints = npt.NDArray[Any]
+Floats = npt.NDArray[Any]
 
 
 def groups(table: pl.DataFrame, shared: Mapping[str, str]) -> dict[str, list[str]]:
@@ -66,64 +71,94 @@ def groups(table: pl.DataFrame, shared: Mapping[str, str]) -> dict[str, list[str
     return found
 
 
-def coded(table: pl.DataFrame, by_group: Mapping[str, Sequence[str]]) -> tuple[Values, Rows]:
-    """Each group's sorted values, and all features as numbers, which are positions in those."""
+def values_of(table: pl.DataFrame, by_group: Mapping[str, Sequence[str]]) -> Values:
+    """Each group's sorted values."""
     values: Values = {}
+    for group, members in by_group.items():
+        values[group] = merged([_flat(table[member]) for member in members])
+    return values
+
+
+def merged(values: Sequence[pl.Series]) -> pl.Series:
+    """The distinct values of several, sorted."""
+    together: pl.Series = pl.concat(_alike(list(values)))
+    return together.unique().sort()
+
+
+def coded(table: pl.DataFrame, by_group: Mapping[str, Sequence[str]], values: Values) -> Rows:
+    """All features as numbers, which are positions in their group's values. Cost: a hash join for each column."""
     rows: Rows = {name: table[name].to_numpy().astype(np.float32) for name in numbers(table)}
     for group, members in by_group.items():
-        cells = _alike([_flat(table[member]) for member in members])
-        ends = np.cumsum([len(part) for part in cells])
-        together: pl.Series = pl.concat(cells)
-        values[group] = together.unique().sort()
-        codes = np.split(together.rank("dense").to_numpy().astype(np.int64) - 1, ends[:-1])
-        for member, own in zip(members, codes, strict=True):
+        words = Vocabulary(values[group])
+        for member in members:
+            own = words.encode(_flat(table[member])).astype(np.int64) - FIRST
             listed = is_list(table[member])
             rows[member] = Ragged.by_length(own, table[member].list.len().to_numpy()) if listed else own
-    return values, {name: rows[name] for name in ("user_id", "item_id", *features(table))}
+    return {name: rows[name] for name in ("user_id", "item_id", *features(table))}
 
 
-def fitted(
-    rows: Rows,
-    values: Values,
-    by_group: Mapping[str, Sequence[str]],
-    train: npt.NDArray[np.bool_],
-    vectors: Mapping[str, Vectors],
-) -> tuple[dict[str, Vocabulary], Rows]:
-    """Vocabularies by column, and the rows with ids from them.
+def known_marks(values: Values, vectors: Mapping[str, Vectors]) -> dict[str, Marks]:
+    """For each group's values, whether they are known whatever train holds: those that have a vector."""
+    return {
+        group: vectors[group].known(own).copy() if group in vectors else np.zeros(len(own), dtype=bool)
+        for group, own in values.items()
+    }
 
-    A vocabulary holds the values that train holds, and those that have a vector, which is known whatever train holds.
-    """
-    vocabularies, encoded = {}, dict(rows)
+
+def mark(
+    held: dict[str, Marks], rows: Rows, by_group: Mapping[str, Sequence[str]], train: npt.NDArray[np.bool_]
+) -> None:
+    """Note which of each group's values rows of train hold, in place."""
     for group, members in by_group.items():
-        known = values[group]
-        held = vectors[group].known(known).copy() if group in vectors else np.zeros(len(known), dtype=bool)
         for member in members:
-            held[_codes(rows[member][train])] = True
-        seen = np.flatnonzero(held)
-        ids = np.full(len(known), UNKNOWN, dtype=np.int32)
-        ids[seen] = np.arange(FIRST, FIRST + len(seen))
-        words = Vocabulary(known.gather(seen))
+            held[group][_codes(rows[member][train])] = True
+
+
+def fitted(values: Values, held: Mapping[str, Marks]) -> tuple[dict[str, Vocabulary], dict[str, Ints]]:
+    """By group the vocabulary of the values that are marked, and for each value its id, which is the unknown one where
+    it is not."""
+    words, ids = {}, {}
+    for group, known in values.items():
+        seen = np.flatnonzero(held[group])
+        ids[group] = np.full(len(known), UNKNOWN, dtype=np.int32)
+        ids[group][seen] = np.arange(FIRST, FIRST + len(seen))
+        words[group] = Vocabulary(known.gather(seen))
+    return words, ids
+
+
+def encoded(rows: Rows, by_group: Mapping[str, Sequence[str]], ids: Mapping[str, Ints]) -> Rows:
+    """The rows with ids in the place of positions."""
+    made = dict(rows)
+    for group, members in by_group.items():
         for member in members:
-            cells = rows[member]
-            vocabularies[member] = words
-            encoded[member] = (
-                Ragged(ids[cells.values], cells.starts) if isinstance(cells, Ragged) else ids[cells]
+            cells, own = rows[member], ids[group]
+            made[member] = (
+                Ragged(own[cells.values], cells.starts) if isinstance(cells, Ragged) else own[cells]
             )
-    return vocabularies, encoded
+    return made
 
 
-def standardised(
-    rows: Rows, names: Sequence[str], train: npt.NDArray[np.bool_]
-) -> dict[str, tuple[float, float]]:
-    """Take the mean and the deviation of train out of these columns; what was taken. Of a constant, the mean alone."""
-    scales = {}
-    for name in names:
-        seen = rows[name][train].astype(np.float64)
-        mean, deviation = (float(seen.mean()), float(seen.std())) if len(seen) else (0.0, 0.0)
-        deviation = deviation if deviation > _CONSTANT * abs(mean) else 1.0
-        scales[name] = (mean, deviation)
-        rows[name] = ((rows[name] - mean) / deviation).astype(np.float32)
-    return scales
+def sums(
+    cells: Floats, mean: float, power: int, domain: Ints, train: npt.NDArray[np.bool_], domains: int
+) -> Floats:
+    """For each domain the sum of (number − mean) ** power over its rows of train, [D] float64.
+
+    Domain by domain, so that a table that is taken in parts has the same bits as one that is taken whole.
+    """
+    weights = (cells[train].astype(np.float64) - mean) ** power
+    return np.bincount(domain[train], weights=weights, minlength=domains)
+
+
+def scale_of(mean: float, squares: Sequence[float], count: int) -> tuple[float, float]:
+    """Mean and deviation to take out of a column; of a constant, the mean alone."""
+    deviation = math.sqrt(math.fsum(squares) / count) if count else 0.0
+    return mean, deviation if deviation > _CONSTANT * abs(mean) else 1.0
+
+
+def standardised(cells: Floats, scale: tuple[float, float]) -> Floats:
+    """Numbers without their mean and deviation, float32."""
+    mean, deviation = scale
+    return ((cells - mean) / deviation).astype(np.float32)
 
 
 def distinct_codes(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -62,17 +62,15 @@ class Dataset:
     @cached_property
     def manifest(self) -> storage.Content:
         """What manifest.json holds: schema, options, statistics, and the size and hash of every file."""
-        return {
-            "format": storage.FORMAT,
-            "version": storage.VERSION,
-            "name": self.name,
-            "seed": self.seed,
-            "options": self.options,
-            "schema": self.schema.to_json(),
-            "statistics": {name: _statistics(self.split(name)) for name in SPLITS},
-            "facts": self.facts,
-            "files": storage.entries(self._arrays(), self._blobs()),
-        }
+        return content_of(
+            self.name,
+            self.seed,
+            self.options,
+            self.schema,
+            {name: _statistics(self.split(name)) for name in SPLITS},
+            self.facts,
+            storage.entries(self._arrays(), self._blobs()),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -95,7 +93,7 @@ class Dataset:
     def _blobs(self) -> dict[str, bytes]:
         shared = self.schema.shared
         own = {shared.get(name, name): words for name, words in self.vocabularies.items()}
-        return {_vocabulary_path(name): words.to_bytes() for name, words in own.items()}
+        return {vocabulary_path(name): words.to_bytes() for name, words in own.items()}
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the data as a folder, whole or not at all; the same data gives the same bytes."""
@@ -111,7 +109,7 @@ class Dataset:
         content = storage.read_manifest(folder)
         schema = Schema.from_json(content["schema"], _read_vectors(folder, content["schema"]))
         parts = {name: _read_split(folder, name, schema, content["statistics"][name]) for name in SPLITS}
-        paths = {name: folder / _vocabulary_path(name) for name in schema.ids if name not in schema.shared}
+        paths = {name: folder / vocabulary_path(name) for name in schema.ids if name not in schema.shared}
         words = {name: Vocabulary.load(path) for name, path in paths.items() if path.is_file()}
         owners = {name: schema.shared.get(name, name) for name in schema.ids}
         data = cls(
@@ -179,6 +177,29 @@ class Dataset:
         return cls(name, schema, parts["train"], parts["val"], parts["test"], **details)
 
 
+def content_of(
+    name: str,
+    seed: int | None,
+    options: dict[str, Any],
+    schema: Schema,
+    statistics: dict[str, dict[str, list[int]]],
+    facts: dict[str, list[Any]],
+    files: dict[str, dict[str, Any]],
+) -> storage.Content:
+    """What manifest.json holds."""
+    return {
+        "format": storage.FORMAT,
+        "version": storage.VERSION,
+        "name": name,
+        "seed": seed,
+        "options": options,
+        "schema": schema.to_json(),
+        "statistics": statistics,
+        "facts": facts,
+        "files": files,
+    }
+
+
 def _group(values: Mapping[str, Column], domains: int) -> DomainData:
     columns, labels, offsets = grouped(values, domains)
     lists = {name: column for name, column in columns.items() if isinstance(column, Ragged)}
@@ -188,7 +209,8 @@ def _group(values: Mapping[str, Column], domains: int) -> DomainData:
     return DomainData(tensors, torch.from_numpy(labels), torch.from_numpy(offsets), lists)
 
 
-def _vocabulary_path(column: str) -> str:
+def vocabulary_path(column: str) -> str:
+    """Where a column's vocabulary lies inside the folder."""
     return storage.column_path("vocabulary", column).removesuffix(".npy") + ".parquet"
 
 

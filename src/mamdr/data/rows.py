@@ -45,7 +45,6 @@ class DomainData:
         self.lists = dict(lists or {})
         self._lists = {name: Lists(column) for name, column in self.lists.items()}
         self._bounds: list[int] = offsets.tolist()
-        self._unique: dict[tuple[int, str], torch.Tensor] = {}
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
@@ -55,21 +54,17 @@ class DomainData:
         return self._bounds[domain + 1] - self._bounds[domain]
 
     def unique_ids(self, domain: int, column: str) -> torch.Tensor:
-        """The ids of a column that a domain's rows hold, int64, sorted; kept after the first call.
+        """The ids of a column that a domain's rows hold, int64, sorted.
 
-        Padding is among those of a column of lists.
+        Padding is among those of a column of lists. Cost: a sort of the domain's values (`engine.rows` remembers).
         """
-        key = (domain, column)
-        if key not in self._unique:
-            if column == "domain":
-                ids = torch.tensor([domain] if self.size(domain) else [], dtype=torch.int64)
-            elif column in self._lists:
-                ids = self._lists[column].unique(self._bounds[domain], self._bounds[domain + 1])
-            else:
-                values = self.columns[column][self._bounds[domain] : self._bounds[domain + 1]]
-                ids = torch.unique(values, sorted=True).to(torch.int64)
-            self._unique[key] = ids
-        return self._unique[key]
+        if column == "domain":
+            return torch.tensor([domain] if self.size(domain) else [], dtype=torch.int64)
+        begin, end = self._bounds[domain], self._bounds[domain + 1]
+        if column in self._lists:
+            return self._lists[column].unique(begin, end)
+        ids: torch.Tensor = torch.unique(self.columns[column][begin:end], sorted=True).to(torch.int64)
+        return ids
 
     def batches(
         self, domains: Sequence[int], batch_size: int, generator: np.random.Generator | None

@@ -105,13 +105,23 @@ def write(
     """Write the whole folder, or nothing."""
     refuse_existing(folder, overwrite=overwrite)
     with atomic_folder(folder, overwrite=overwrite) as part:
-        for path, array in arrays.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            np.save(part / path, np.ascontiguousarray(array), allow_pickle=False)
-        for path, blob in blobs.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            (part / path).write_bytes(blob)
-        write_json(part / "manifest.json", {"content": content, "sha256": digest(content)})
+        put(part, arrays, blobs)
+        seal(part, content)
+
+
+def put(folder: Path, arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> None:
+    """Write arrays (as .npy) and blobs under their paths inside the folder."""
+    for path, array in arrays.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / path, np.ascontiguousarray(array), allow_pickle=False)
+    for path, blob in blobs.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(blob)
+
+
+def seal(folder: Path, content: Content) -> None:
+    """Write the manifest, which makes a folder built data."""
+    write_json(folder / "manifest.json", {"content": content, "sha256": digest(content)})
 
 
 def _damaged(found: str) -> DataError:

@@ -24,7 +24,7 @@ class LazyRows:
         step: the last step made.
         last: [n], the step that each row and its moments belong to.
         rest: let rows rest between the batches that touch them (`rows="sparse"`).
-        penalty: λ of λ · Σ‖row‖² over the rows that a batch touches.
+        penalty: [n, 1], each row's λ of Σ λ · ‖row‖² over the rows that a batch touches; None for none.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LazyRows:
         last: Tensor,
         *,
         rest: bool,
-        penalty: float,
+        penalty: Tensor | None,
     ) -> None:
         self.rows, self.moments, self.inner, self.step_made = rows, moments, inner, step
         self.rest = rest or not moments
@@ -78,8 +78,8 @@ class LazyRows:
         calls = [call for call in self.calls if call[1].grad is not None]
         if calls:
             places, rows, moments, grad = self._joined(calls)
-            if self.penalty:
-                grad.add_(rows, alpha=2 * self.penalty)
+            if self.penalty is not None:
+                grad.addcmul_(rows, self.penalty.index_select(0, places), value=2)
             self.inner.step([rows], [grad], [[moment] for moment in moments], count)
             self._write(places, rows, moments, count)
         self.calls.clear()
@@ -130,10 +130,10 @@ class Leaves:
     Args:
         rows: the table's rows in the walk's point, [n, d].
         grad: the gradient that the next step goes down, [n, d], zero.
-        penalty: λ of λ · Σ‖row‖² over the rows that a batch touches.
+        penalty: [n, 1], each row's λ of Σ λ · ‖row‖² over the rows that a batch touches; None for none.
     """
 
-    def __init__(self, rows: Tensor, grad: Tensor, penalty: float) -> None:
+    def __init__(self, rows: Tensor, grad: Tensor, penalty: Tensor | None) -> None:
         self.rows, self.grad, self.penalty = rows, grad, penalty
         self.calls: list[tuple[Tensor, Tensor]] = []
 
@@ -160,8 +160,10 @@ class Leaves:
 
     def give(self, places: Tensor, grad: Tensor) -> None:
         """Let the next step be down this gradient [n, d] of the rows at these places (distinct)."""
-        if self.penalty:
-            grad = grad.add(self.rows.index_select(0, places), alpha=2 * self.penalty)
+        if self.penalty is not None:
+            grad = grad.addcmul(
+                self.rows.index_select(0, places), self.penalty.index_select(0, places), value=2
+            )
         self.grad.index_copy_(0, places, grad)
 
 

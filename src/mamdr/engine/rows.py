@@ -10,13 +10,18 @@ from torch import Tensor, nn
 
 from mamdr.data.domains import DomainData
 from mamdr.engine.look import looking
+from mamdr.memory import Recent
 from mamdr.parameters import Ids, Space
 
 _WATCH_BATCH = 8192
+_MANY = 64  # domains
+_TENSOR = 256  # bytes of a tensor beside its values, about
+REMEMBERED = 64 << 20
+"""Bytes of domains' rows that are remembered; what is forgotten is found again."""
 
 
 class Rows:
-    """The rows of each domain, found once and remembered.
+    """The rows of each domain, found when they are asked for and remembered as far as memory is set aside for them.
 
     For a table that id columns feed, they are the column's distinct ids. For ids that the module computes itself, the
     module is run once over the domain's rows (no gradients), and what reaches the embedding is noted.
@@ -29,36 +34,79 @@ class Rows:
 
     def __init__(self, module: nn.Module, space: Space, data: DomainData) -> None:
         self.module, self.space, self.data = module, space, data
-        self._own: dict[int, Ids] = {}
+        self._own = Recent[int, Ids](REMEMBERED, _size)
+        self._watched: dict[int, dict[int, Tensor]] = {}
+        self._samples: dict[int, Tensor] = {}
+        self._looked_up = {
+            t: torch.zeros(table.rows, dtype=torch.int64)
+            for t, table in enumerate(space.tables)
+            if table.columns is None
+        }
         self._union: tuple[frozenset[int], Ids] | None = None
 
     def of(self, domain: int) -> Ids:
         """A domain's rows."""
-        if domain not in self._own:
-            watched = self._watch(domain) if any(table.columns is None for table in self.space.tables) else {}
-            self._own[domain] = tuple(
+        known = self._own.get(domain)
+        if known is None:
+            watched = self._seen(domain)
+            known = tuple(
                 watched[t]
                 if table.columns is None
                 else _union(self.data.unique_ids(domain, c) for c in table.columns)
                 for t, table in enumerate(self.space.tables)
             )
-        return self._own[domain]
+            self._own.put(domain, known)
+        return known
+
+    def samples(self, table: int) -> Tensor:
+        """How often all domains' rows look up each row of a table, [R_t]. Cost: a pass over its columns, once."""
+        if table not in self._samples:
+            size, columns = self.space.tables[table].rows, self.space.tables[table].columns
+            if columns is None:
+                for domain in range(len(self.data.offsets) - 1):
+                    self.of(domain)
+                found = [self._looked_up[table]]
+            else:
+                found = [self._in_column(name, size) for name in columns]
+            self._samples[table] = torch.stack(found).sum(0).to(self.space.dtype)
+        return self._samples[table]
+
+    def _in_column(self, name: str, size: int) -> Tensor:
+        """How often a column has each id, [size]."""
+        if name == "domain":
+            sizes = self.data.offsets.diff()
+            return torch.nn.functional.pad(sizes, (0, size - len(sizes)))
+        values = self.data.lists[name].values if name in self.data.lists else self.data.columns[name]
+        return torch.bincount(torch.as_tensor(values), minlength=size)
 
     def union(self, domains: Iterable[int]) -> Ids:
         """The rows of several domains. The last answer is remembered: Domain Negotiation asks for it each round."""
         wanted = frozenset(domains)
         if self._union is None or self._union[0] != wanted:
-            each = [self.of(domain) for domain in sorted(wanted)]
-            self._union = (
-                wanted,
-                tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids(),
-            )
+            few = len(wanted) < _MANY
+            each = [self.of(domain) for domain in sorted(wanted)] if few else []
+            whole = tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids()
+            self._union = (wanted, whole if few else self._marked(wanted))
         return self._union[1]
 
+    def _marked(self, domains: Iterable[int]) -> Ids:
+        """The same for many domains: memory of a byte for each row of a table, whatever the number of ids."""
+        marks = [torch.zeros(table.rows, dtype=torch.bool) for table in self.space.tables]
+        for domain in domains:
+            for mark, ids in zip(marks, self.of(domain), strict=True):
+                mark[ids] = True
+        return tuple(mark.nonzero().squeeze(1) for mark in marks)
+
+    def _seen(self, domain: int) -> dict[int, Tensor]:
+        """What reaches the tables whose ids the module computes itself; found once, before the module is bound."""
+        if all(table.columns is not None for table in self.space.tables):
+            return {}
+        if domain not in self._watched:
+            self._watched[domain] = self._watch(domain)
+        return self._watched[domain]
+
     def _watch(self, domain: int) -> dict[int, Tensor]:
-        seen: dict[int, list[Tensor]] = {
-            t: [] for t, table in enumerate(self.space.tables) if table.columns is None
-        }
+        seen: dict[int, list[tuple[Tensor, Tensor]]] = {t: [] for t in self._looked_up}
         handles = [
             self.module.get_submodule(owner).register_forward_pre_hook(_note(seen[t]), with_kwargs=True)
             for t in seen
@@ -72,13 +120,20 @@ class Rows:
         finally:
             for handle in handles:
                 handle.remove()
-        return {t: _union(ids) for t, ids in seen.items()}
+        for t, calls in seen.items():
+            for ids, counts in calls:
+                self._looked_up[t].index_add_(0, ids, counts)
+        return {t: _union(ids for ids, _ in calls) for t, calls in seen.items()}
 
 
-def _note(seen: list[Tensor]) -> Any:
+def _size(ids: Ids) -> int:
+    return sum(rows.nbytes + _TENSOR for rows in ids)
+
+
+def _note(seen: list[tuple[Tensor, Tensor]]) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids: Tensor = args[0] if args else kwargs["input"]
-        seen.append(torch.unique(ids.long()).cpu())
+        seen.append(torch.unique(ids.long().cpu(), return_counts=True))
 
     return hook
 

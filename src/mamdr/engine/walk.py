@@ -61,7 +61,9 @@ class Walker:
         session.buffers.load(walk.buffers)
         device = session.space.device
         with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
-            torch.manual_seed(derive(walk.seed, "torch"))
+            # torch.manual_seed notes its caller's stack, for a GPU that may be there: a sixth of a tiny walk.
+            seed = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+            seed(derive(walk.seed, "torch"))
             walked = Walked(session, walk)
             loss, samples = walked.run()
         displacement = walked.work
@@ -115,6 +117,7 @@ class Walked:
         """
         space, point, options = self.work.space, self.work, self.options
         states = list(self.moments.points.values())
+        self.penalties = [self._penalty(t) for t in range(len(space.tables))]
         self.lazy = {
             t: LazyRows(
                 point.rows(t),
@@ -123,7 +126,7 @@ class Walked:
                 self.moments.step,
                 last[t],
                 rest=options.rows == "sparse",
-                penalty=options.embedding_l2,
+                penalty=self.penalties[t],
             )
             for t, ids in enumerate(point.ids)
             if options.lazy(len(ids) * space.tables[t].dim) and space.tables[t].name not in space.frozen
@@ -142,14 +145,28 @@ class Walked:
         )
         self.slopes = [*(self.grads[0][part] for part in space.moving), *self.grads[1:]]
 
+    def _penalty(self, table: int) -> Tensor | None:
+        """λ of each of a table's rows in the walk, [n, 1]; None where there is none."""
+        strength, ids, flat = self.options.embedding_l2, self.work.ids[table], self.work.flat
+        if not strength:
+            return None
+        if self.options.embedding_l2_per == "touch":
+            return flat.new_full((1, 1), strength).expand(len(ids), 1)
+        samples = self.session.rows.samples(table).index_select(0, ids).clamp_(min=1)
+        return (strength / samples).unsqueeze(1).to(flat.device)
+
     def hold_apart(self, apart: bool) -> None:
         """Let every lookup be a leaf of its own, so that domains' gradients can be told apart; or as usual again."""
-        self.apart, space, penalty = apart, self.work.space, self.options.embedding_l2
+        self.apart, space = apart, self.work.space
         eager = zip(self.eager, self.grads[1:], strict=True)
-        leaves = {t: Leaves(self.work.rows(t), g.view(-1, space.tables[t].dim), penalty) for t, g in eager}
+        leaves = {
+            t: Leaves(self.work.rows(t), g.view(-1, space.tables[t].dim), self.penalties[t]) for t, g in eager
+        }
         self.leaves: dict[int, LazyRows | Leaves] = {**self.lazy, **leaves}
         held = self.leaves if apart else self.lazy
-        self.binding.load(self.work, self.grad, held, watch=penalty > 0, frozen=space.frozen)
+        self.binding.load(
+            self.work, self.grad, held, watch=self.options.embedding_l2 > 0, frozen=space.frozen
+        )
 
     def run(self) -> tuple[float, int]:
         """Train over the legs; the summed loss and the number of samples."""
@@ -269,5 +286,7 @@ class Walked:
             if touched:
                 places = touched[0] if len(touched) == 1 else torch.unique(torch.cat(touched))
                 rows = self.work.rows(t)
-                penalty = rows.index_select(0, places)
-                grad.view(rows.shape).index_add_(0, places, penalty, alpha=2 * self.options.embedding_l2)
+                penalty = self.penalties[t]
+                assert penalty is not None
+                pull = rows.index_select(0, places).mul_(penalty.index_select(0, places))
+                grad.view(rows.shape).index_add_(0, places, pull, alpha=2)

@@ -67,10 +67,30 @@ class Metrics:
         """Domain name -> AUC or None."""
         return {domain.name: domain.auc for domain in self.domains}
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict that JSON can hold: every figure under its name, `domains` by name, None for what is n/a."""
+    def extremes(self, count: int) -> tuple[tuple[DomainMetrics, ...], tuple[DomainMetrics, ...]]:
+        """The domains of the lowest AUC, lowest first, and of the highest, highest first: `count` of each at most, none
+        in both, and none without an AUC; of equal ones the first."""
+        known = [(domain.auc, place) for place, domain in enumerate(self.domains) if domain.auc is not None]
+        count = min(count, len(known) // 2)
+        lowest, highest = sorted(known), sorted(known, key=lambda one: (-one[0], one[1]))
+        worst = [place for _, place in lowest[:count]]
+        best = [place for _, place in highest if place not in set(worst)][:count]
+        return tuple(self.domains[p] for p in worst), tuple(self.domains[p] for p in best)
+
+    def to_json(self, most: int | None = None) -> dict[str, Any]:
+        """A dict that JSON can hold: every figure under its name, `domains` by name, None for what is n/a.
+
+        Args:
+            most: where there are more domains, only so many, those of the lowest and of the highest AUC, and under
+                `left_out` how many are not told.
+        """
         whole = {key: getattr(self, key) for key in self.__slots__ if key != "domains"}
-        rows = (asdict(domain) for domain in self.domains)
+        told = self.domains
+        if most is not None and len(told) > most:
+            worst, best = self.extremes(most // 2)
+            told = (*worst, *best[::-1])
+            whole["left_out"] = len(self.domains) - len(told)
+        rows = (asdict(domain) for domain in told)
         return {**whole, "domains": {row.pop("name"): row for row in rows}}
 
 

@@ -6,7 +6,7 @@ from mamdr.parameters.moments import Moments
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Dense, Ids, Space, Table
 from mamdr.parameters.specific import Specific
-from mamdr.parameters.store import LocalStore, Overlay, Store
+from mamdr.parameters.store import LocalStore, Overlay, Patched, Store
 
 __all__ = [
     "Dense",
@@ -15,6 +15,7 @@ __all__ = [
     "LocalStore",
     "Moments",
     "Overlay",
+    "Patched",
     "Point",
     "Space",
     "Specific",

@@ -108,6 +108,13 @@ class Point:
         union = union_ids(self.ids, ids)
         return self if same_ids(union, self.ids) else self.at(union)
 
+    def moved(self) -> Point:
+        """The point without rows that are all zeros; self when there are none. Cost: reading its rows."""
+        kept = [self.rows(t).any(1).cpu() for t in range(len(self.ids))]
+        if all(bool(rows.all()) for rows in kept):
+            return self
+        return self.at(tuple(ids[rows] for ids, rows in zip(self.ids, kept, strict=True)))
+
     def keep_only(self, names: frozenset[str]) -> Point:
         """The point without what belongs to other parameters: dense values zero, rows gone."""
         if names.issuperset(self.space.names):

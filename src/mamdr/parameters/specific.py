@@ -12,6 +12,7 @@ from torch import nn
 
 from mamdr.config import component
 from mamdr.errors import ConfigError
+from mamdr.memory import Size
 from mamdr.parameters.names import matching
 from mamdr.parameters.space import Space
 
@@ -32,6 +33,9 @@ class Specific:
         parameters: "all"; "dense" (all but the tables' rows); or names of parameters, as patterns with * and ?.
         rank: r >= 1; None keeps matrices whole. A matrix that two factors would not make smaller, r (m + n) >= m n, is
             kept whole, as are vectors and rows; of a stack of matrices [..., m, n] each is factored by itself.
+        memory: how much memory the parts of all domains may take, such as "512MB": what is not used at the time is on
+            disk, in the run's folder, and checkpoints share its files. None keeps all of them in memory. Makes no
+            difference to what is learned, and may change from one sitting to the next.
 
     Cost of a rank: a singular value decomposition of each matrix at each push (about 15 ms for 256 x 384 on one
     core), and 2 r m n operations at each pull. Memory: a part holds r (m + n) values in the place of m n; a walk still
@@ -51,6 +55,7 @@ class Specific:
 
     parameters: str | tuple[str, ...] = "all"
     rank: Annotated[int, Field(ge=1)] | None = None
+    memory: Size | None = None
 
     def applied(self, space: Space) -> Space:
         """The space with these parameters, and no others, specific.

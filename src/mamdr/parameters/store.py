@@ -13,7 +13,7 @@ from mamdr.parameters.elsewhere import Elsewhere
 from mamdr.parameters.moments import Moments
 from mamdr.parameters.outer import Outer
 from mamdr.parameters.parts import fade, lay_over, pushed
-from mamdr.parameters.point import Allocate, Point, positions
+from mamdr.parameters.point import Allocate, Point, positions, same_ids
 from mamdr.parameters.space import Ids, Space
 
 
@@ -91,7 +91,8 @@ class Overlay:
 
     Args:
         shared: never pushed to.
-        specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone.
+        specific: every domain's specific part, a point of `space.part`; a domain without one is shared alone. It may
+            be on disk: what is changed is put back.
         domain: i.
         rows: when given, a push keeps only these rows (a domain's own); by default all that a walk touched.
         share: λ_i, how much of the specific part a pull lays over: θ_S + λ_i θ_i. Training lays over all of it.
@@ -115,19 +116,34 @@ class Overlay:
     def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
         """Cost: a pull from shared, and a sum over the specific rows among them."""
         point = self.shared.pull(ids, allocate)
-        specific = self.specific.get(self.domain)
-        if specific is not None and self.share:
-            lay_over(point, specific, self.share)
-            for t, wanted in enumerate(ids):
-                here, there = positions(specific.ids[t], wanted)
-                device = point.flat.device
-                rows = specific.rows(t)[here.to(device)]
-                point.rows(t).index_add_(0, there.to(device), rows, alpha=self.share)
+        self.lay_on(point, ids)
         return point
 
+    @property
+    def adds(self) -> bool:
+        """Whether a pull differs from one of the shared store."""
+        return bool(self.share) and self.domain in self.specific
+
+    def lay_on(self, point: Point, ids: Ids, places: Ids | None = None) -> None:
+        """Add the specific part to a point, in place: its dense values, and of its rows these.
+
+        Args:
+            places: where the rows lie in the point; by default they are all of its rows.
+        """
+        specific = self.specific.get(self.domain) if self.share else None
+        if specific is None:
+            return
+        lay_over(point, specific, self.share)
+        device = point.flat.device
+        for t, wanted in enumerate(ids):
+            here, there = positions(specific.ids[t], wanted)
+            there = there if places is None else places[t][there]
+            rows = specific.rows(t)[here.to(device)]
+            point.rows(t).index_add_(0, there.to(device), rows, alpha=self.share)
+
     def push(self, displacement: Point, rate: float) -> None:
-        """Cost: the displacement's values; the specific part is copied when it gains rows. Factored matrices cost a
-        singular value decomposition each."""
+        """Rows that did not move take no room. Cost: the displacement's values; the specific part is copied when it
+        gains rows. Factored matrices cost a singular value decomposition each."""
         if isinstance(self.specific, Elsewhere):
             self.specific.push(self.domain, displacement, rate, self.rows, self.space.frozen)
             return
@@ -135,11 +151,64 @@ class Overlay:
         if self.rows is not None:
             kept = tuple(i[positions(i, own)[0]] for i, own in zip(displacement.ids, self.rows, strict=True))
             displacement = displacement.at(kept)
+        displacement = displacement.moved()
         self.specific[self.domain] = pushed(self.space, self.specific.get(self.domain), displacement, rate)
 
     def fade(self, share: float) -> None:
         """Multiply the specific part, if there is one, by `share`."""
         if isinstance(self.specific, Elsewhere):
             self.specific.fade(self.domain, share, self.space.frozen)
-        elif self.domain in self.specific:
-            fade(self.space, self.specific[self.domain], share)
+            return
+        part = self.specific.get(self.domain)
+        if part is not None:
+            fade(self.space, part, share)
+            self.specific[self.domain] = part
+
+
+class Patched:
+    """A store of which some values are replaced for one domain: its dense part, and those rows that its patch has.
+
+    A push moves the patch, which gains the rows that it lacks.
+
+    Args:
+        store: the values of every other row; never pushed to.
+        patches: every domain's patch, a point of the whole space.
+        domain: whose patch it is; it must have one.
+    """
+
+    def __init__(self, store: Store, patches: MutableMapping[int, Point], domain: int) -> None:
+        self.store, self.patches, self.domain = store, patches, domain
+
+    @property
+    def space(self) -> Space:
+        return self.store.space
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """Cost: a pull from the store, and the patch's rows among them."""
+        point, patch = self.store.pull(ids, allocate), self.patches[self.domain]
+        point.dense.copy_(patch.dense)
+        for t, wanted in enumerate(ids):
+            here, there = (places.to(point.flat.device) for places in positions(patch.ids[t], wanted))
+            point.rows(t).index_copy_(0, there, patch.rows(t).index_select(0, here))
+        return point
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Cost: the displacement's values; the patch is copied when it gains rows."""
+        patch = self.patches[self.domain]
+        if not same_ids(patch.ids, displacement.ids):
+            patch = patch.take_rows(self.store.pull(_lacking(patch.ids, displacement.ids)))
+        self.patches[self.domain] = patch.add(displacement.without(self.space.frozen), rate)
+
+
+def _lacking(ids: Ids, wanted: Ids) -> Ids:
+    """The rows wanted that are not there."""
+    return tuple(w[~torch.isin(w, i)] for i, w in zip(ids, wanted, strict=True))
+
+
+def layers(store: Store) -> tuple[Store, list[Overlay]]:
+    """What lies under a store's overlays, and those of them that add something, the lowest first."""
+    over: list[Overlay] = []
+    while isinstance(store, Overlay):
+        over += [store] if store.adds else []
+        store = store.shared
+    return store, over[::-1]

@@ -65,7 +65,8 @@ class Finetune:
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
         state = self.after.round(state, problem, run)
-        state.tuned, tally = {}, Tally()
+        state.tuned.clear()
+        tally = Tally()
         stores = [self._store(state, domain) for domain in problem.trainable]
         walks = [
             Walk(

@@ -6,14 +6,15 @@ turn, in processes, on another machine; a strategy knows no engine, file or devi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 from torch import Tensor
 
 from mamdr.combiners.protocol import Combiner
-from mamdr.parameters import Ids, LocalStore, Moments, Point, Space, Store
+from mamdr.parameters import Ids, LocalStore, Moments, Patched, Point, Space, Store
 
 Memory = dict[str, dict[str, Tensor]]
 """What combiners remember from step to step: combiner -> name -> values."""
@@ -146,7 +147,7 @@ class Problem:
     sizes: tuple[int, ...]
     own_rows: Callable[[int], Ids]
 
-    @property
+    @cached_property
     def trainable(self) -> tuple[int, ...]:
         """Domains that have training rows; the others are served by shared alone."""
         return tuple(domain for domain, size in enumerate(self.sizes) if size)
@@ -158,7 +159,8 @@ class State:
 
     Args:
         shared: θ_S.
-        specific: θ_i by domain; a domain without one is shared alone.
+        specific: θ_i by domain; a domain without one is shared alone. A point that was changed in place has to be put
+            back: the mapping may hold its points on disk.
         moments: optimizers' states by purpose ("outer", "inner").
         buffers: the module's buffers: shared running statistics, set by walks that push to shared (where a strategy has
             none, see `Tally.of_specific`).
@@ -170,19 +172,22 @@ class State:
         memory: what combiners remember.
         shares: λ_i by domain, how much of its specific part (or of its fine-tuning) serves it; 1 where there is none.
             Training knows nothing of them.
+        chosen: by domain, the parameters of a round of its own (dense part and its rows), which serve it in place of
+            this round's. Training knows nothing of them either.
     """
 
     shared: LocalStore
-    specific: dict[int, Point] = field(default_factory=dict)
+    specific: MutableMapping[int, Point] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
     buffers: dict[str, Tensor] = field(default_factory=dict)
     round: int = 0
     seed: int = 0
     losses: dict[str, float] = field(default_factory=dict)
     samples: int = 0
-    tuned: dict[int, Point] = field(default_factory=dict)
+    tuned: MutableMapping[int, Point] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
+    chosen: dict[int, Point] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:
@@ -211,5 +216,11 @@ class Strategy(Protocol):
         ...
 
     def params_for(self, state: State, domain: int) -> Store:
-        """The parameters that serve a domain: what evaluation, checkpoints and serving use, and nothing else."""
+        """The parameters that serve a domain by this state's round; `served` has the last word."""
         ...
+
+
+def served(strategy: Strategy, state: State, domain: int) -> Store:
+    """The parameters that serve a domain: what evaluation, exports and serving use, and nothing else."""
+    store = strategy.params_for(state, domain)
+    return Patched(store, state.chosen, domain) if domain in state.chosen else store

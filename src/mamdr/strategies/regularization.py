@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -71,11 +72,14 @@ class DomainRegularization:
 
     def helpers(self, state: State, problem: Problem, domain: int) -> list[int]:
         """This round's helpers of a domain, in the order of their walks."""
-        others = [other for other in problem.trainable if other != domain]
+        known = problem.trainable
+        own = bisect_left(known, domain)  # its place among them, which the others' numbers leave out
+        others = len(known) - (known[own : own + 1] == (domain,))
         draw = generator(state.seed, "helpers", state.round, domain)
-        count = min(self.num_helpers, len(others))
-        chosen = draw.choice(len(others), size=count, replace=False).tolist() if others else []
-        return [others[index] for index in chosen] + ([domain] if self.include_self else [])
+        count = min(self.num_helpers, others)
+        chosen = draw.choice(others, size=count, replace=False).tolist() if others else []
+        places = (index if others == len(known) or index < own else index + 1 for index in chosen)
+        return [known[place] for place in places] + ([domain] if self.include_self else [])
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
         helpers = {domain: self.helpers(state, problem, domain) for domain in problem.trainable}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -89,6 +89,7 @@ def same_bits(a: State, b: State) -> bool:
         _same_point(a.shared.pull(a.space.all_ids()), b.shared.pull(b.space.all_ids()))
         and _same_points(a.specific, b.specific)
         and _same_points(a.tuned, b.tuned)
+        and _same_points(a.chosen, b.chosen)
         and a.moments.keys() == b.moments.keys()
         and all(_same_moments(a.moments[name], b.moments[name]) for name in a.moments)
         and _same_tensors(a.buffers, b.buffers)
@@ -102,7 +103,7 @@ def _same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def _same_points(a: dict[int, Point], b: dict[int, Point]) -> bool:
+def _same_points(a: Mapping[int, Point], b: Mapping[int, Point]) -> bool:
     return a.keys() == b.keys() and all(_same_point(a[domain], b[domain]) for domain in a)
 
 

@@ -3,35 +3,40 @@
 A checkpoint is a folder: `meta.json` (what is in it, with a hash of itself and of the other file) and
 `state.safetensors` (every tensor). Points are stored as `NAME/flat` and `NAME/ids/TABLE`, many domains' specific parts
 one after another in one tensor each, so that ten thousands of domains are four tensors and not forty thousand; so are
-moments that each domain has of its own.
+moments that each domain has of its own. Specific parts that are on a shelf stay in its files, `NAME/NUMBER` in the
+folder, each with its hash in `meta.json` (`training.parts`); the format is then 3, else 2.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mamdr.errors import CheckpointError
 from mamdr.files import atomic_folder, write_json
-from mamdr.parameters import LocalStore, Moments, Point, Space
+from mamdr.parameters import LocalStore, Moments, Space
 from mamdr.strategies import State
+from mamdr.training.parts import Parts, points_in, points_out, shelf_in, shelf_out
+from mamdr.training.shelf import Shelf
 
-FORMAT = 2
+FORMAT, SHELVED = 2, 3
+"""Of a checkpoint whose specific parts are all in tensors, and of one with a shelf's files."""
+
 _META, _TENSORS = "meta.json", "state.safetensors"
 
 
 def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
     """Write a state and what the trainer wants to find with it (`extra`, JSON).
 
-    Cost: the state's bytes once to disk, and reading them once for the hash.
+    Cost: the state's bytes once to disk, and reading them once for the hash; of what is on a shelf, the bytes that it
+    has not written yet.
 
     Raises:
         DataError: the disk is full or cannot be written; nothing half-written is left.
@@ -41,42 +46,53 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
     }
     part = state.space.part
-    tensors |= _points_out("specific", [state.specific[d] for d in sorted(state.specific)], part)
-    if state.tuned:
-        tensors |= _points_out("tuned", [state.tuned[d] for d in sorted(state.tuned)], part)
+    if state.chosen:
+        tensors |= points_out("chosen", [state.chosen[d] for d in sorted(state.chosen)], state.space)
     for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
         name = prefix.rpartition("/")[2]
-        tensors |= _points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
+        tensors |= points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
     tensors |= {f"buffers/{name}": value for name, value in state.buffers.items()}
     for combiner, kept in state.memory.items():
         tensors |= {f"memory/{combiner}/{name}": value.clone() for name, value in kept.items()}
-    meta = {
+    meta: dict[str, Any] = {
         "round": state.round,
         "seed": state.seed,
         "samples": state.samples,
         "losses": state.losses,
         "domains": sorted(state.specific),
         "tuned": sorted(state.tuned),
+        "chosen": sorted(state.chosen),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
         "shares": [[domain, state.shares[domain]] for domain in sorted(state.shares)],
         "space": _describe(state.space),
         "part": _describe(part),
+        "shelves": {},
         "extra": dict(extra),
     }
     with atomic_folder(folder, overwrite=True, error=CheckpointError) as new:
+        for prefix, parts in {"specific": state.specific, "tuned": state.tuned}.items():
+            if isinstance(parts, Shelf):
+                own, meta["shelves"][prefix] = shelf_out(prefix, parts, new)
+                tensors |= own
+            elif parts or prefix == "specific":
+                tensors |= points_out(prefix, [parts[domain] for domain in sorted(parts)], part)
+        stated = SHELVED if meta["shelves"] else FORMAT
+        if stated == FORMAT:
+            del meta["shelves"]
         _write({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, new / _TENSORS)
         meta["tensors"] = _hash(new / _TENSORS)
-        write_json(new / _META, {"format": FORMAT, "sha256": _digest(meta), "content": meta})
+        write_json(new / _META, {"format": stated, "sha256": _digest(meta), "content": meta})
 
 
-def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
+def load(folder: Path, space: Space, place: Callable[[], Parts] = dict) -> tuple[State, dict[str, Any]]:
     """Read a state back, with `extra`.
 
     Args:
         folder: what `save` wrote.
         space: of the module that goes on; it must be the one that was saved.
+        place: makes an empty mapping for specific parts, in memory or a shelf.
 
     Raises:
         CheckpointError: the folder is absent, damaged, of another format, or of another module.
@@ -105,14 +121,16 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
     shared = LocalStore(
         space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables]
     )
-    specific = dict(zip(meta["domains"], _points_in("specific", tensors, space.part), strict=True))
+    specific = _parts("specific", meta["domains"], meta, tensors, folder, space, place)
     moments = {purpose: Moments(step) for purpose, (step, _) in meta["moments"].items()}
     for prefix, purposes in _shelves({p: names for p, (_, names) in meta["moments"].items()}).items():
-        for purpose, point in zip(purposes, _points_in(prefix, tensors, space), strict=True):
+        for purpose, point in zip(purposes, points_in(prefix, tensors, space), strict=True):
             moments[purpose].points[prefix.rpartition("/")[2]] = point
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
-    tuned = dict(zip(owners, _points_in("tuned", tensors, space.part) if owners else [], strict=True))
+    tuned = _parts("tuned", owners, meta, tensors, folder, space, place)
+    chosen = meta.get("chosen", [])  # absent from checkpoints of before domains had rounds of their own
+    own = dict(zip(chosen, points_in("chosen", tensors, space) if chosen else [], strict=True))
     kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
     memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
@@ -127,6 +145,7 @@ def load(folder: Path, space: Space) -> tuple[State, dict[str, Any]]:
         tuned,
         memory,
         dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
+        own,
     )
     return state, meta["extra"]
 
@@ -141,11 +160,13 @@ def read_meta(folder: Path) -> dict[str, Any]:
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
         found, stated = written["format"], written["sha256"]
-        content: dict[str, Any] = written["content"] if found == FORMAT else {}
+        content: dict[str, Any] = written["content"] if found in (FORMAT, SHELVED) else {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, "no JSON with format, sha256 and content") from error
-    if found != FORMAT:
-        raise CheckpointError(f"checkpoint format {found} in {folder}", f"format {FORMAT}", "Train anew")
+    if found not in (FORMAT, SHELVED):
+        raise CheckpointError(
+            f"checkpoint format {found} in {folder}", f"format {FORMAT} or {SHELVED}", "Train anew"
+        )
     if stated != _digest(content):
         raise _damaged(path, "its checksum does not agree with its content")
     return content
@@ -163,31 +184,30 @@ def _shelves(moments: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     return shelves
 
 
-def _points_out(prefix: str, points: list[Point], space: Space) -> dict[str, Tensor]:
-    out = {
-        f"{prefix}/flat": torch.cat([p.flat for p in points]) if points else torch.empty(0, dtype=space.dtype)
-    }
-    for t, table in enumerate(space.tables):
-        ids = [p.ids[t] for p in points]
-        out[f"{prefix}/ids/{table.name}"] = torch.cat(ids) if ids else torch.empty(0, dtype=torch.int64)
-        out[f"{prefix}/count/{table.name}"] = torch.tensor([len(i) for i in ids], dtype=torch.int64)
-    out[f"{prefix}/points"] = torch.tensor(len(points))
-    return out
-
-
-def _points_in(prefix: str, tensors: Mapping[str, Tensor], space: Space) -> list[Point]:
-    number = int(tensors[f"{prefix}/points"])
-    split = [
-        torch.split(tensors[f"{prefix}/ids/{t.name}"].cpu(), tensors[f"{prefix}/count/{t.name}"].tolist())
-        for t in space.tables
-    ]
-    flat, points, start = tensors[f"{prefix}/flat"], [], 0
-    for index in range(number):
-        ids = tuple(parts[index] for parts in split)
-        size = space.size(ids)
-        points.append(Point(space, ids, flat[start : start + size].clone()))
-        start += size
-    return points
+def _parts(
+    prefix: str,
+    domains: list[int],
+    meta: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    space: Space,
+    place: Callable[[], Parts],
+) -> Parts:
+    """Specific parts, which may be wanted in memory or on a shelf, however they were saved."""
+    parts, files = place(), meta.get("shelves", {}).get(prefix)
+    if files is None:
+        parts.update(zip(domains, points_in(prefix, tensors, space.part) if domains else [], strict=True))
+        return parts
+    shelf = parts if isinstance(parts, Shelf) else Shelf(space.part, 0)
+    try:
+        wrong = shelf_in(prefix, tensors, files, folder, shelf)
+        if wrong is None and parts is not shelf:
+            parts.update(shelf)
+    except OSError as error:
+        raise _damaged(folder / prefix, str(error)) from error
+    if wrong is not None:
+        raise _damaged(folder / wrong, "its checksum is not the one in meta.json")
+    return parts
 
 
 def _describe(space: Space) -> list[list[Any]]:

@@ -40,12 +40,10 @@ _KINDS: dict[str, type] = {
     "best_round": int,
     "stopped_by": str,
 }
-_MAY_CHANGE = (
-    "rounds",
-    "patience",
-    "jobs",
-    "conflict_every",
-)  # [train] settings that may differ from one sitting to the next
+_MAY_CHANGE = {
+    "train": ("rounds", "patience", "jobs", "conflict_every"),
+    "specific": ("memory",),
+}  # settings that may differ from one sitting to the next, by table
 
 
 def checkpoint_folder(folder: Path, round: int) -> Path:
@@ -146,8 +144,9 @@ def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a run cannot change of its recipe's tables, as JSON has it."""
     settings: dict[str, Any] = json.loads(json.dumps(dict(recipe)))
-    for key in _MAY_CHANGE:
-        settings.get("train", {}).pop(key, None)
+    for table, keys in _MAY_CHANGE.items():
+        for key in keys:
+            settings.get(table, {}).pop(key, None)
     return settings
 
 
@@ -158,7 +157,7 @@ def check_settings(folder: Path, info: Mapping[str, Any], recipe: Mapping[str, A
         if before.get(key) != now.get(key):
             raise CheckpointError(
                 f"{folder} was trained with {key} = {before.get(key)!r}, the recipe says {now.get(key)!r}",
-                f"the run's own settings ({', '.join(_MAY_CHANGE)} may change)",
+                f"the run's own settings ({', '.join(k for keys in _MAY_CHANGE.values() for k in keys)} may change)",
                 f"Use {folder / 'recipe.toml'}, or train into a new folder",
             )
 

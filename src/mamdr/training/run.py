@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,13 @@ from mamdr.engine import Session, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError, DataError
 from mamdr.evaluation.metrics import Metrics
 from mamdr.parameters import Space
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, served
 from mamdr.training import checkpoint
 from mamdr.training.events import Event, read_events
 from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
 from mamdr.training.recipe import Recipe
 from mamdr.training.scoring import Progress, Scores, measure, predict
+from mamdr.training.shelf import place_of
 
 _AHEAD = 1 << 22  # rows scored before they are handed out: 16 MB
 
@@ -90,8 +92,10 @@ class Run:
             module = build_model(tables.get("model", {"name": "custom"}), data, info["seed"])
         if strategy is None:
             strategy = _build_strategy(tables)
-        space = Recipe.specific_of(tables).applied(trace(module, data.schema))
-        state, _ = checkpoint.load(checkpoint_folder(folder, info["best_round"]), space)
+        specific = Recipe.specific_of(tables)
+        space = specific.applied(trace(module, data.schema))
+        best = checkpoint_folder(folder, info["best_round"])
+        state, _ = checkpoint.load(best, space, functools.partial(place_of, specific, space))
         return cls(module, space, strategy, state, data, Recipe.walk_of(tables), info, folder)
 
     @property
@@ -133,7 +137,7 @@ class Run:
 
         Cost: a copy of every table; for many domains or large tables score through `predict`.
         """
-        point = self.strategy.params_for(self.state, self._domain(domain)).pull(self.space.all_ids())
+        point = served(self.strategy, self.state, self._domain(domain)).pull(self.space.all_ids())
         module = copy.deepcopy(self.module)
         tables = [point.rows(number) for number in range(len(self.space.tables))]
         _fill(module, self.space, point.dense, tables, self.state.buffers)

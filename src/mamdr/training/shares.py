@@ -25,18 +25,25 @@ def choose_shares(
 
     Cost: a pull and a forward pass over a domain's validation rows for each share.
     """
+    tried = share_aucs(session, strategy, state, shares)
+    return {domain: max(aucs, key=lambda share: (aucs[share], -share)) for domain, aucs in tried.items()}
+
+
+def share_aucs(
+    session: Session, strategy: Strategy, state: State, shares: Sequence[float]
+) -> dict[int, dict[float, float]]:
+    """For each domain with a part of its own and with validation rows of both classes: its AUC with each share."""
     val = session.data.val
     predict = Predictor(session, val, state.buffers)
     bounds, labels = val.offsets.tolist(), val.labels.numpy()
-    chosen = {}
+    found: dict[int, dict[float, float]] = {}
     for domain in sorted({*state.specific, *state.tuned}):
         own = labels[bounds[domain] : bounds[domain + 1]]
         if own.min(initial=1) == own.max(initial=0):
             continue
-        aucs = []
-        for share in (tried := sorted(shares)):
+        found[domain] = {}
+        for share in sorted(shares):
             served = strategy.params_for(dataclasses.replace(state, shares={domain: share}), domain)
             scores = predict(served, domain).numpy()
-            aucs.append(grouped_auc(scores, own, np.zeros(len(own), np.int64), 1)[0])
-        chosen[domain] = tried[int(np.argmax(aucs))]
-    return chosen
+            found[domain][share] = float(grouped_auc(scores, own, np.zeros(len(own), np.int64), 1)[0])
+    return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from mamdr.errors import ConfigError
 from mamdr.evaluation.conflict import conflict
 from mamdr.evaluation.metrics import Metrics
 from mamdr.files import discard, sweep
-from mamdr.parameters import LocalStore, Specific
+from mamdr.memory import peak_mb
+from mamdr.parameters import LocalStore, Point, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
@@ -40,10 +41,15 @@ from mamdr.training.folder import (
     write_recipe,
 )
 from mamdr.training.options import TrainOptions
+from mamdr.training.own_rounds import OwnRounds, check_statistics
 from mamdr.training.run import Run
 from mamdr.training.scoring import check_data, measure, watched
 from mamdr.training.shares import choose_shares
+from mamdr.training.shelf import place_of
 from mamdr.training.stopping import EarlyStopping
+
+TOLD = 1000
+"""Domains that an event tells of; of more, those with the lowest and the highest AUC. `mamdr evaluate` has all."""
 
 
 class Trainer:
@@ -80,8 +86,10 @@ class Trainer:
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
         self.listeners = list(listeners)
-        self.space = (specific or Specific()).applied(trace(self.module, data.schema))
+        self.specific = specific or Specific()
+        self.space = self.specific.applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
+        self.own = OwnRounds(options.shares) if options.choose == "domain" else None
         self._best: State | None = None
 
     def fit(self, *, resume: bool = False) -> Run:
@@ -100,6 +108,8 @@ class Trainer:
                 "resume without a folder", "the folder of the run to go on with", "Give folder="
             )
         check_data(self.data, self.options.monitor)
+        if self.own is not None:
+            check_statistics(self.module, self.data)
         if self.folder is not None:
             check_folder(self.folder, resume=resume)
         with nullcontext() if self.folder is None else locked(self.folder):
@@ -140,6 +150,8 @@ class Trainer:
             state.round += 1
             trained = time.perf_counter()
             metrics = self._measure(session, state)
+            if self.own is not None:
+                self.own.update(session, self.strategy, state, metrics)
             done = self.stopping.update(state.round, watched(metrics, self.options.monitor))
             self._save(state)
             listeners.hear(
@@ -150,14 +162,15 @@ class Trainer:
                 samples=state.samples - samples,
                 losses=state.losses,
                 train_loss=_mean_loss(state),
-                val=metrics.to_json(),
+                val=metrics.to_json(TOLD),
                 best_round=self.stopping.best_round,
+                peak_mb=peak_mb(),
                 **self._told(),
                 **self._conflict(session, state),
             )
             self._commit(state, info, done)
         reason = "validation" if done else "rounds"
-        self._choose_shares(session, state, listeners)
+        self._choose(session, state, listeners)
         info |= {"status": "finished", "stopped_by": reason}
         if self.folder:
             write_info(self.folder, info)
@@ -172,25 +185,29 @@ class Trainer:
         return self.strategy.round(state, problem, run)
 
     def _measure(self, session: Session, state: State) -> Metrics:
-        return measure(session, self.strategy, state, "val")
+        return measure(session, self.strategy, replace(state, chosen={}), "val")
 
     def _told(self) -> dict[str, Any]:
         """What a round's event tells beside figures: nothing here."""
         return {}
 
-    def _choose_shares(self, session: Session, last: State, listeners: Listeners) -> None:
-        """Choose how much of its specific part serves each domain, in the best round's state alone."""
-        if not self.options.shares:
+    def _choose(self, session: Session, last: State, listeners: Listeners) -> None:
+        """Choose what serves each domain, in the best round's state alone."""
+        if self.own is None and not self.options.shares:
             return
-        best = self._best_state(last)
-        best.shares = choose_shares(session, self.strategy, best, self.options.shares)
+        best, names = self._best_state(last), self.data.schema.domains
+        if self.own is not None:
+            best.chosen = last.chosen
+            told: dict[str, Any] = {"domains": self.own.told(names)}
+        else:
+            best.shares = choose_shares(session, self.strategy, best, self.options.shares)
+            told = {"shares": {names[domain]: share for domain, share in best.shares.items()}}
         metrics = measure(session, self.strategy, best, "val")
         if self.folder is not None:
             path = checkpoint_folder(self.folder, best.round)
             checkpoint.save(path, best, checkpoint.read_meta(path)["extra"])
-        names = self.data.schema.domains
-        shares = {names[domain]: share for domain, share in best.shares.items()}
-        listeners.hear("shares", round=best.round, shares=shares, val=metrics.to_json())
+        kind = "shares" if self.own is None else "own_rounds"
+        listeners.hear(kind, round=best.round, **told, val=metrics.to_json(TOLD))
 
     def _conflict(self, session: Session, state: State) -> dict[str, Any]:
         """What an event tells of the conflict between domains, in the rounds that record it."""
@@ -204,6 +221,8 @@ class Trainer:
         """A fresh state, or the last checkpoint's."""
         fresh = State(
             LocalStore.of(self.module, self.space),
+            self._place(),
+            tuned=self._place(),
             buffers={name: buffer.clone() for name, buffer in self.module.named_buffers()},
             seed=derive(self.options.seed, "strategy"),
         )
@@ -223,19 +242,21 @@ class Trainer:
         check_fingerprint(self.folder, info, self.data)
         check_settings(self.folder, info, self.recipe)
         state = fresh
-        if info["last_round"]:
-            state, extra = self._last(info["last_round"])
-            self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
-        info["data"] = self._info()["data"]  # the data may have moved
         for place in (self.folder, self.folder / "checkpoints"):
             sweep(place)
+        if info["last_round"]:
+            state, extra = self._last(info["last_round"])
+            if self.own is not None:
+                self.own.load(extra["own"])
+            self.stopping = EarlyStopping(**extra["stopping"] | {"patience": self.options.patience or None})
+        info["data"] = self._info()["data"]  # the data may have moved
         write_recipe(self.folder, self.recipe)
         return state, info
 
     def _last(self, round: int) -> tuple[State, dict[str, Any]]:
         """The state that a round ended with, and what was saved with it."""
         assert self.folder is not None
-        return checkpoint.load(checkpoint_folder(self.folder, round), self.space)
+        return checkpoint.load(checkpoint_folder(self.folder, round), self.space, self._place)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -267,7 +288,7 @@ class Trainer:
     def _save(self, state: State) -> None:
         """Write a checkpoint of this round; it counts once `run.json` points at it."""
         if self.folder is not None:
-            extra = {"stopping": asdict(self.stopping)}
+            extra = {"stopping": asdict(self.stopping), "own": self.own.to_json() if self.own else []}
             checkpoint.save(checkpoint_folder(self.folder, state.round), state, extra)
         elif self.stopping.best_round == state.round:
             self._best = copy.deepcopy(state)
@@ -294,8 +315,13 @@ class Trainer:
 
     def _best_state(self, state: State) -> State:
         if self.folder is not None:
-            return checkpoint.load(checkpoint_folder(self.folder, self.stopping.best_round), self.space)[0]
+            best = checkpoint_folder(self.folder, self.stopping.best_round)
+            return checkpoint.load(best, self.space, self._place)[0]
         return self._best or state
+
+    def _place(self) -> MutableMapping[int, Point]:
+        """An empty place for specific parts: in memory, or on disk where their memory is bounded."""
+        return place_of(self.specific, self.space, self.folder)
 
 
 def _moved(module: nn.Module, device: str) -> nn.Module:

@@ -94,7 +94,6 @@ def test_sizes_and_unique_ids() -> None:
     assert (len(part), [part.size(domain) for domain in range(4)]) == (3, [1, 0, 2, 0])
     assert part.unique_ids(2, "user_id").tolist() == [1, 3]
     assert part.unique_ids(2, "user_id").dtype == torch.int64
-    assert part.unique_ids(2, "user_id") is part.unique_ids(2, "user_id")
     assert part.unique_ids(2, "domain").tolist() == [2]
     assert part.unique_ids(1, "domain").tolist() == part.unique_ids(1, "item_id").tolist() == []
 

@@ -155,22 +155,34 @@ def test_batch_norm_goes_by_its_statistics_where_a_batch_has_one_row() -> None:
     assert outcome.buffers == {}
 
 
-def test_touched_rows_are_penalised_alone() -> None:
-    """λ Σ‖row‖² over the rows of a batch, each once, dense or lazy: what the loss of a plain module would say."""
+@pytest.mark.parametrize("per", ["touch", "row"])
+def test_touched_rows_are_penalised_alone(per: str) -> None:
+    """λ Σ‖row‖² over the rows of a batch, each once, dense or lazy: what the loss of a plain module would say; per row,
+    λ is shared out over the row's samples in all domains."""
     module, lam = make("one table, two columns").double(), 0.03
     model = copy.deepcopy(module)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
     walk = Walk(None, LEGS, seed=9)  # type: ignore[arg-type]
+    every = torch.cat([DATA.train.columns["user_id"], DATA.train.columns["item_id"]]).tolist()
     for number in range(3):
         for batch, labels in replay.batches_of(DATA, walk, number, 8):
             rows = torch.unique(torch.cat([batch["user_id"], batch["item_id"]]))
             loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch), labels.double())
             optimizer.zero_grad()
-            (loss + lam * model.table.weight[rows].square().sum()).backward()
+            for row in rows.tolist():
+                share = every.count(row) if per == "row" else 1
+                loss = loss + lam / share * model.table.weight[row].square().sum()
+            loss.backward()
             optimizer.step()
     expected = {name: p.detach() - module.get_parameter(name) for name, p in model.named_parameters()}
     for rows in ("dense", "lazy"):
-        options = WalkOptions(batch_size=8, inner=inner.SGD(lr=0.2), rows=rows, embedding_l2=lam)  # type: ignore[arg-type]
+        options = WalkOptions(
+            batch_size=8,
+            inner=inner.SGD(lr=0.2),
+            rows=rows,
+            embedding_l2=lam,
+            embedding_l2_per=per,  # type: ignore[arg-type]
+        )
         _compare(walked(module, options)[0], expected, 1e-12)
 
 

@@ -167,7 +167,8 @@ def test_looking_back_sees_that_the_step_was_made() -> None:
 
 @pytest.mark.parametrize("needs", ["losses", "gram"])
 def test_what_is_no_number_ends_training(needs: Literal["losses", "gram"]) -> None:
-    module, options = make("padding"), WalkOptions(batch_size=8, inner=SGD)
+    # Products of rows: after one far step they are beyond float32, whatever the order of rounding.
+    module, options = make("only tables"), WalkOptions(batch_size=8, inner=SGD)
     wild = Leg((0, 1), combiner=ByRows(needs, factor=float("nan")))
     with pytest.raises(TrainingError, match="ByRows gave a weight that is no finite number"):
         walked(module, options, (wild,))

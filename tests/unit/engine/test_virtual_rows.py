@@ -15,7 +15,7 @@ def _rows() -> Tensor:
 
 
 def _lazy(rows: Tensor) -> LazyRows:
-    return LazyRows(rows, [], SGD(lr=0.5), 0, torch.zeros(6, dtype=torch.int64), rest=False, penalty=0.0)
+    return LazyRows(rows, [], SGD(lr=0.5), 0, torch.zeros(6, dtype=torch.int64), rest=False, penalty=None)
 
 
 def test_a_lookup_adds_the_rows_it_lacks() -> None:

@@ -314,7 +314,11 @@ def test_seventy_thousand_domains_stay_small(tmp_path: Path, monkeypatch: pytest
     shown = Page(out.read_text(encoding="utf-8"))
     assert len(shown.data["names"]) == count
     assert sum(attributes.get("class") == "name" for _, attributes in shown.elements) == 50
-    assert len(shown.tables[3]) == 2 + 50
+    worst, best, every = shown.tables[3:6]
+    assert len(worst) == len(best) == 1 + 10
+    lifts = [float(line[3].replace("−", "-")) for line in (*worst[1:], *best[:0:-1])]
+    assert lifts == sorted(lifts)
+    assert len(every) == 2 + 50
     assert "The other 69,950 domains" in shown.shown
 
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from mamdr.parameters import LocalStore, Overlay, Point, Space, Store
+from mamdr.parameters import LocalStore, Overlay, Patched, Point, Space, Store
 from mamdr.testing import StoreConformance, TwoTables, parameters_of
 
 
@@ -38,6 +38,32 @@ class TestOverlayWithSpecific(StoreConformance):
         specific = shared.pull(_ids([2, 4, 22], [0, 1]))
         shared.push(specific, -1.0)
         return Overlay(shared, {3: specific}, 3)
+
+
+class TestPatched(StoreConformance):
+    """Some rows and the dense part from a patch, the others from the store behind it."""
+
+    def store(self, module: TwoTables, space: Space) -> Store:
+        behind = LocalStore.of(copy.deepcopy(module), space)
+        patch = behind.pull(_ids([2, 4, 22], [0, 1]))
+        behind.push(patch, -1.0)  # what the patch has must not be read from behind
+        return Patched(behind, {3: patch}, 3)
+
+
+def test_a_push_to_a_patched_store_leaves_the_store_behind_alone() -> None:
+    module = TwoTables()
+    behind = LocalStore.of(module, Space.of(module))
+    patches = {3: behind.pull(_ids([2], [0]))}
+    before = parameters_of(behind)
+    store = Patched(behind, patches, 3)
+    store.push(store.pull(_ids([1, 2], [5])), 1.0)
+    assert all(torch.equal(values, parameters_of(behind)[name]) for name, values in before.items())
+    assert patches[3].ids[0].tolist() == [1, 2]
+    assert patches[3].ids[1].tolist() == [0, 5]
+    found = parameters_of(store)
+    for name, values in before.items():
+        moved = {"user.weight": [1, 2], "item.weight": [5]}.get(name, slice(None))
+        torch.testing.assert_close(found[name][moved], 2 * values[moved])
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from mamdr.training import Run, Trainer, TrainOptions
 WALK = WalkOptions(batch_size=8, inner=Adam(lr=0.01))
 RECIPE: dict[str, Any] = {"model": {"name": "custom"}, "strategy": {"name": "custom"}}
 _BESIDE = ("tensorboard", "metrics-", "report.html")  # what is no part of the run itself
-_TIMES = ("time", "seconds", "evaluation_seconds")
+_TIMES = ("time", "seconds", "evaluation_seconds", "peak_mb")
 
 
 class Normed(TwoTables):

@@ -205,7 +205,7 @@ def test_resume_without_a_folder() -> None:
         ({"module": TwoTables(width=5)}, "holds other parameters than the module's"),
         (
             {"recipe": {"model": {"name": "custom"}, "strategy": {"name": "custom", "k": 3}}},
-            "was trained with strategy.k = None, the recipe says 3; .*rounds, .*, conflict_every may change",
+            "was trained with strategy.k = None, the recipe says 3; .*rounds, .*, conflict_every, memory may change",
         ),
         ({"recipe": {}}, "was trained with model.name = 'custom', the recipe says None"),
     ],

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mamdr.data.coding import fitted
+from mamdr.data.coding import encoded, fitted, known_marks, mark
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.vectors import Vectors
 from mamdr.errors import DataError
@@ -152,7 +152,11 @@ def _dataset(
         values[column], places = _sorted(ids[column])
         rows[column] = places[table[file].to_numpy()]
     in_train = np.arange(len(table)) < len(whole["train"])
-    vocabularies, rows = fitted(rows, values, {column: (column,) for column in ids}, in_train, vectors)
+    each = {column: (column,) for column in ids}
+    held = known_marks(values, vectors)
+    mark(held, rows, each, in_train)
+    vocabularies, numbered = fitted(values, held)
+    rows = encoded(rows, each, numbered)
     bounds = np.cumsum([0, *(len(whole[part]) for part in SPLITS)])
     return Dataset.from_arrays(
         name,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+from pyarrow import ArrowException
+from pyarrow.parquet import ParquetFile
 
 from mamdr.data.interactions import Columns, canonical, concatenate
 from mamdr.data.lists import INTEGER
-from mamdr.errors import DataError
+from mamdr.errors import ConfigError, DataError
 
 _TEXT = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -32,6 +34,33 @@ def read(files: Sequence[str | Path], columns: Columns | None = None) -> pl.Data
     return concatenate(tables, [path.name for path in paths])
 
 
+def read_chunks(files: Sequence[str | Path], columns: Columns | None, rows: int) -> Iterator[pl.DataFrame]:
+    """The same table in chunks of at most so many rows, of Parquet files alone: what text holds, all of it has to say.
+
+    Raises: as `read`; ConfigError for a file that is not Parquet.
+    """
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if path.suffix.lower() not in _PARQUET:
+            raise ConfigError(
+                f"{path.name} in bounded memory", "Parquet files", "Convert it, or leave --memory out"
+            )
+        if not path.is_file():
+            raise DataError(f"there is no file {path}", "a Parquet file", "Check the path")
+    for path in paths:
+        done = 0
+        try:
+            with ParquetFile(path) as file:
+                for batch in file.iter_batches(rows):
+                    frame = pl.DataFrame(pl.from_arrow(batch))
+                    yield canonical(frame, f"{path.name} after row {done:,}" if done else path.name, columns)
+                    done += len(frame)
+        except (ArrowException, OSError) as error:
+            raise _unreadable(path, error) from error
+        if not done:
+            canonical(pl.DataFrame(pl.read_parquet(path)), path.name, columns)
+
+
 def read_file(path: Path, lists: Collection[str] = ()) -> pl.DataFrame:
     """A raw table as it stands in one file.
 
@@ -50,14 +79,18 @@ def read_file(path: Path, lists: Collection[str] = ()) -> pl.DataFrame:
         if kind in _TEXT:
             return _typed(pl.read_csv(path, separator=_TEXT[kind], infer_schema=False), lists)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).split("\n", 1)[0].rstrip(".")
-        raise DataError(
-            f"{path.name} cannot be read ({reason})",
-            "a whole CSV or Parquet file",
-            "Fetch or write the file again",
-        ) from error
+        raise _unreadable(path, error) from error
     raise DataError(
         f"{path.name} is of kind {kind or 'unknown'!r}", ".csv, .tsv or .parquet", "Convert the file first"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    reason = str(error).split("\n", 1)[0].rstrip(".")
+    return DataError(
+        f"{path.name} cannot be read ({reason})",
+        "a whole CSV or Parquet file",
+        "Fetch or write the file again",
     )
 
 

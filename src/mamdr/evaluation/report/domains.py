@@ -9,6 +9,7 @@ from mamdr.evaluation.report.comparison import Comparison
 from mamdr.evaluation.report.curves import legend
 from mamdr.evaluation.report.domain_table import domain_table
 from mamdr.evaluation.report.dots import Dot, Row, dot_axis, dot_plot, histogram
+from mamdr.evaluation.report.extremes import extremes_section
 from mamdr.evaluation.report.svg import axis, figure
 from mamdr.evaluation.report.text import count, decimal, escape, interval, plural, signed
 
@@ -27,7 +28,7 @@ def domains_section(comparison: Comparison) -> str:
         title, chart = "Lift by domain", _lift_chart(comparison, shown)
     return f"""<section aria-labelledby="domains"><h2 id="domains">{title}</h2>
 <p>{_introduction(comparison, len(shown))}</p>{chart}
-{_spread(comparison, rest)}{domain_table(comparison)}</section>"""
+{_spread(comparison, rest)}{extremes_section(comparison) if len(rest) else ""}{domain_table(comparison)}</section>"""
 
 
 def _introduction(comparison: Comparison, drawn: int) -> str:

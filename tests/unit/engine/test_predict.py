@@ -1,0 +1,85 @@
+"""Many domains scored at once have the scores that each has by itself."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+from tests.unit.engine.zoo import ZOO, make
+
+from mamdr.engine import Predictor
+from mamdr.parameters import LocalStore, Overlay, Point
+from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Finetune, Freeze, State, Strategy
+from mamdr.testing import TwoTables, tiny_market, train
+from mamdr.testing.lab import at_work
+
+DATA = tiny_market((30, 0, 9, 1, 12), numeric=True)
+STRATEGIES: dict[str, Strategy] = {
+    "shared alone": Alternate(),
+    "a part each": MAMDR(num_helpers=1, specific_lr=1.0),
+    "two parts each": Finetune(DomainRegularization(num_helpers=1)),
+    "a part, some frozen": Freeze(DomainRegularization(num_helpers=1), frozen=("user.weight",)),
+}
+
+
+def both(
+    module: torch.nn.Module, strategy: Strategy, state: State
+) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
+    """Each domain with its scores among others and by itself."""
+    with at_work(module, DATA, space=state.space) as (session, _):
+        predictor = Predictor(session, DATA.test, state.buffers)
+        served = functools.partial(strategy.params_for, state)
+        together = list(predictor.many(served, range(5)))
+        return [(domain, scores, predictor(served(domain), domain)) for domain, scores in together]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
+def test_together_is_one_by_one(strategy: Strategy) -> None:
+    module = TwoTables()
+    state = train(module, DATA, strategy)
+    compared = both(module, strategy, state)
+    assert [domain for domain, _, _ in compared] == list(range(5))
+    for domain, together, alone in compared:
+        assert len(together) == 7
+        if domain in state.specific or domain in state.tuned:
+            assert torch.equal(together, alone)
+        else:
+            torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+
+
+def test_domains_with_parts_do_not_leak_into_others() -> None:
+    """Large parts on every second domain, and a share of one: the rest are as if there were none."""
+    module = TwoTables()
+    state = train(module, DATA, Alternate(), rounds=1)
+    none = {domain: scores for domain, scores, _ in both(module, DomainRegularization(), state)}
+    for domain in (0, 2, 4):
+        size = state.space.size(state.space.all_ids())
+        state.specific[domain] = Point(state.space, state.space.all_ids(), torch.randn(size))
+    state.shares = {2: 0.0}
+    for domain, together, alone in both(module, DomainRegularization(), state):
+        torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+        assert torch.allclose(together, none[domain], atol=1e-6) == (domain not in (0, 4))
+
+
+@pytest.mark.parametrize("name", list(ZOO))
+def test_every_awkward_module(name: str) -> None:
+    module = make(name)
+    strategy = MAMDR(num_helpers=1)
+    for _, together, alone in both(module, strategy, train(module, DATA, strategy, rounds=1)):
+        torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+
+
+def test_stores_that_have_nothing_in_common() -> None:
+    module = TwoTables()
+    state = train(module, DATA, Alternate(), rounds=1)
+    ids = state.space.all_ids()
+    stores = []
+    for domain in range(5):
+        point = state.shared.pull(ids)
+        tables = [point.rows(t).clone() for t in range(len(ids))]
+        stores.append(Overlay(LocalStore(state.space, point.dense * domain, tables), {}, domain))
+    with at_work(module, DATA, space=state.space) as (session, _):
+        predictor = Predictor(session, DATA.test, state.buffers)
+        for domain, scores in predictor.many(stores.__getitem__, range(5)):
+            assert torch.equal(scores, predictor(stores[domain], domain))

@@ -1,0 +1,66 @@
+"""How often training rows look up each row of a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.unit.engine.zoo import make
+
+from mamdr import models
+from mamdr.data.domains import Dataset, Ragged
+from mamdr.engine import trace
+from mamdr.engine.rows import Rows
+from mamdr.testing import tiny_market
+
+DATA = tiny_market()
+
+
+def _samples(module: torch.nn.Module, data: Dataset) -> dict[str, list[float]]:
+    space = trace(module, data.schema)
+    rows = Rows(module, space, data.train)
+    return {table.name: rows.samples(t).tolist() for t, table in enumerate(space.tables)}
+
+
+def _counted(values: list[int], size: int) -> list[float]:
+    return [float(values.count(row)) for row in range(size)]
+
+
+def test_samples_are_counted_by_column_and_over_columns_that_share_a_table() -> None:
+    train, ids = DATA.train.columns, DATA.schema.ids
+    every = [*train["user_id"].tolist(), *train["item_id"].tolist()]
+    found = _samples(make("one table, two columns"), DATA)
+    assert found == {"table.weight": _counted(every, len(found["table.weight"]))}
+    found = _samples(make("same column twice"), DATA)
+    assert list(found.values()) == [_counted(train["user_id"].tolist(), ids["user_id"])] * 2
+    found = _samples(models.build("mlp", DATA.schema, {"embedding": 2, "hidden": (2,)}), DATA)
+    assert DATA.train.offsets.diff().double().tolist() in found.values()  # the domains' embedding
+
+
+@pytest.mark.parametrize("name", ["offsets", "hashed"])
+def test_samples_are_counted_where_the_module_makes_its_own_ids(name: str) -> None:
+    module = make(name)
+    seen: list[int] = []
+    for owner in (m for m in module.modules() if isinstance(m, torch.nn.Embedding)):
+        owner.register_forward_pre_hook(lambda _, args: seen.extend(args[0].reshape(-1).tolist()))
+    for domain in range(len(DATA.schema.domains)):
+        for batch, _ in DATA.train.batches([domain], 1 << 20, None):
+            module(batch)
+    expected = list(seen)
+    (found,) = _samples(module, DATA).values()
+    assert found == _counted(expected, len(found))
+
+
+def test_samples_of_a_list_are_those_of_its_values() -> None:
+    lists = Ragged(np.array([1, 2, 2, 3], np.int32), np.array([0, 1, 4]))
+    rows = {
+        "user_id": np.array([0, 1]),
+        "item_id": np.array([0, 0]),
+        "item:tags": lists,
+        "domain": np.array([0, 0]),
+        "label": np.array([0, 1]),
+    }
+    data = Dataset.from_arrays("lists", ["a"], {split: rows for split in ("train", "val", "test")})
+    module = models.build("mlp", data.schema, {"embedding": 2, "hidden": (2,)})
+    (tags,) = (values for name, values in _samples(module, data).items() if len(values) == 4)
+    assert tags == [0.0, 1.0, 2.0, 1.0]
