@@ -155,7 +155,7 @@ def cluster(address: str | None, processes: int, start_seconds: float) -> Iterat
         return
     if address is not None:
         _knock(address)
-    folder = None if address else tempfile.mkdtemp(prefix="mamdr-")
+    folder = None if address else tempfile.mkdtemp(prefix="mamdr-ray-")
     try:
         _prepare(own=address is None)
         _join(address, processes, folder)
