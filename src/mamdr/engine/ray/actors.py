@@ -19,8 +19,10 @@ from mamdr.errors import ConfigError, MamdrError, TrainingError
 try:
     import ray
     from ray import exceptions
-except ImportError as error:
-    raise ConfigError("Ray is not installed", "the extra mamdr[ray]", "pip install 'mamdr[ray]'") from error
+except ImportError:  # told of when a cluster is wanted
+    _INSTALLED = False
+else:
+    _INSTALLED = True
 
 _STORE = 128 << 20
 """Bytes of shared memory for what travels on a cluster of this machine alone; what does not fit waits on disk."""
@@ -148,8 +150,10 @@ def cluster(address: str | None, processes: int, start_seconds: float) -> Iterat
         start_seconds: how long to wait for a place for one.
 
     Raises:
-        ConfigError: nobody answers there, or someone with another version of Ray or Python.
+        ConfigError: Ray is not installed, nobody answers there, or someone with another version of Ray or Python.
     """
+    if not _INSTALLED:
+        raise ConfigError("Ray is not installed", "the extra mamdr[ray]", "pip install 'mamdr[ray]'")
     if ray.is_initialized():
         yield Actors(start_seconds)
         return
