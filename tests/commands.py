@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["pytest", "mamdr.cli"])
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["pytest", "mamdr.cli"])
 LIMIT = 120  # seconds that no command here may take
 
 Prepare = Callable[[], None]
@@ -43,8 +43,8 @@ class Command:
 
     def __init__(self, *words: object, folder: Path, prepare: Prepare | None = None) -> None:
         self.folder = folder
-        begun, told = _SERVER.Pipe(duplex=False)
-        self.process = _SERVER.Process(
+        begun, told = SERVER.Pipe(duplex=False)
+        self.process = SERVER.Process(
             target=_work, args=([str(word) for word in words], folder, prepare, told)
         )
         self.process.start()

@@ -5,7 +5,8 @@
      ├── ConfigError           recipes, options, names that no table holds
      ├── ModelError            a module that cannot be trained as it stands
      ├── TrainingError         training that cannot go on (a loss that is no number, a worker that died)
-     └── CheckpointError       runs and checkpoints that are absent, damaged or made for something else
+     ├── CheckpointError       runs and checkpoints that are absent, damaged or made for something else
+     └── ServiceError          a service that cannot be reached, or that refuses what it is asked
 
 The command line prints the message of a `MamdrError` as one line and exits with code 1 (2 for `ConfigError`, as
 for any wrong use of a command). Everything else is a defect of mamdr and keeps its traceback.
@@ -58,3 +59,13 @@ class TrainingError(MamdrError):
 
 class CheckpointError(MamdrError):
     """A run or checkpoint that is absent, damaged or made for something else."""
+
+
+class ServiceError(MamdrError):
+    """A service that cannot be reached, or that refuses what it is asked.
+
+    Attributes:
+        status: the HTTP status of its answer; 0 where there was none.
+    """
+
+    status = 0

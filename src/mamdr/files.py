@@ -7,6 +7,7 @@ process that is killed in between leaves the old content (or none) and a dot-fil
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -58,6 +59,21 @@ def disk_errors(target: Path) -> Iterator[None]:
             "a folder that can be written, with space left",
             "Free some space or choose another folder; nothing half-written was left behind",
         ) from error
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a file's lock, one process and thread at a time; the system lets go of that of one that is killed.
+
+    Raises: BlockingIOError when another holds it and `wait` is False.
+    """
+    with disk_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

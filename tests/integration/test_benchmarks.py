@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import bounds, models, multi, multi_masked, multi_ours, naive, ours, shapes
+from benchmarks import (
+    bounds,
+    models,
+    multi,
+    multi_masked,
+    multi_ours,
+    naive,
+    ours,
+    peers,
+    profile_round,
+    shapes,
+)
 from tests.oracles import learning
 
 from mamdr.data.domains import Dataset, Schema
@@ -45,12 +56,46 @@ def test_prints_the_promised_keys(name: str, promised: tuple[str, ...]) -> None:
     assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
 
 
+def test_batched_ends_where_walks_in_turn_end() -> None:
+    figures = _run("batched")
+    assert figures["difference"] < 1e-4  # a few Adam steps of float32
+    assert set(figures["us_a_step"]) == {"sequential", "batched"}
+    assert figures["device"] == "cpu" or torch.cuda.is_available()
+
+
+def test_many_domains_compares_seconds_a_sample_and_a_step() -> None:
+    figures = _run("many_domains")
+    assert figures["seconds_ratio"] >= 1
+    assert figures["step_ratio"] > 0
+    assert figures["seconds_per_million"].keys() == figures["ms_a_step"].keys()
+
+
+@pytest.mark.parametrize("shape", ["taobao", "amazon"])
+def test_profile_round_tells_every_part_and_the_bound(shape: str) -> None:
+    figures = _run("profile_round", "--shape", shape)
+    assert set(figures["parts"]) == set(profile_round.PARTS)
+    assert all(seconds > 0 for seconds in figures["parts"].values())
+    assert figures["bound_s"] == pytest.approx(figures["arithmetic_s"] + figures["rows_s"])
+    assert figures["round_s"] == pytest.approx(
+        sum(figures["parts"].values()) - figures["parts"]["evaluation"]
+    )
+
+
 def test_frameworks_times_a_round_of_each_strategy() -> None:
     figures = _run("frameworks", "--only", "pcgrad")
     assert set(figures["seconds"]) == {"alternate", "pcgrad"}
     assert figures["rows_trained"]["pcgrad"] == figures["rows_trained"]["alternate"] == figures["rows"]
     assert figures["ratio"]["alternate"] == 1
     assert all(seconds > 0 for seconds in figures["seconds"].values())
+
+
+def test_taobao_online_does_every_stage_and_resumes_to_the_bit() -> None:
+    figures = _run("taobao_online", "--jobs", "1")
+    assert figures["same"] is True
+    assert figures["domains"] == 12
+    assert figures["rows"] > 12 * 50
+    promised = ("ms_a_walk", "ms_a_domain", "checkpoint_mb", "page_mb", "minutes", "peak_mb")
+    assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
 
 
 def test_conflict_tells_each_methods_cosines_at_each_loss() -> None:
@@ -105,8 +150,9 @@ def test_building_times_both_tables() -> None:
 
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:
     figures = _run("peers", "--venvs", str(tmp_path))
-    assert figures["peers"] == {"deepctr-torch": None, "torch-rechub": None}
+    assert figures["peers"] == dict.fromkeys(peers.PEERS)
     assert figures["samples_per_s"]["frozen"]["mamdr"] > 0
+    assert figures["peak_mb"]["trainable"]["mamdr"] > 0
 
 
 def test_tables_have_the_papers_sizes_and_overlapping_users() -> None:
@@ -178,3 +224,24 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
 
 def test_units_are_told_by_their_number_and_rule() -> None:
     assert set(_run("ray_units")["auc"]) == {"1 mean", "2 mean", "2 sum"}
+
+
+def test_feature_stores_are_timed_side_by_side() -> None:
+    pytest.importorskip("lmdb")
+    figures = _run("feature_store")
+    assert {"snapshot", "snapshot, new", "lmdb"} <= figures["cases"]["zipf"].keys()
+    assert figures["cases"].keys() == {"zipf", "uniform", "lists"}
+    assert figures["snapshot_us"] == figures["cases"]["zipf"]["snapshot"]["p50_us"] > 0
+
+
+def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
+    """Every answer under a change of versions is the whole answer of one of them."""
+    for extra in ("fastapi", "uvicorn", "lmdb", "prometheus_client"):
+        pytest.importorskip(extra)
+    parts = _run("serving_load")["parts"]
+    assert parts.keys() == {"recommend", "score", "switch", "domains", "naive"}
+    assert all(part["requests"] > 0 and part["failed"] == 0 for part in parts.values())
+    assert parts["switch"]["mixed"] == 0
+    assert parts["switch"]["switches"] > 0
+    assert 0 < parts["domains"]["hit_rate"] < 1
+    assert parts["domains"]["merged_mb"] <= 8

@@ -252,6 +252,38 @@ def test_each_user_of_the_real_files_gets_the_negatives_due(real_data: Path) -> 
         assert Counter(user for user, _ in drawn) == due
 
 
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_in_bounded_memory_data_are_the_same(tmp_path: Path) -> None:
+    market = ("synthetic", "--domains", "5", "--users", "90", "--items", "40", "--samples-per-domain", "60")
+    rows = pl.DataFrame(
+        {"user_id": ["u", "v", "u", "w"], "item_id": [3, 4, 4, 5], "domain": ["b", "a", "b", "b"]}
+    )
+    rows.write_parquet(tmp_path / "clicks.parquet")
+    for words in (market, ("import", str(tmp_path / "clicks.parquet"), "--ctr-ratio", "0.5")):
+        shown = _good(*words, "--out", tmp_path / f"{words[0]}-whole").replace("-whole", "")
+        assert (
+            _good(*words, "--out", tmp_path / f"{words[0]}-parts", "--memory", "1KB").replace("-parts", "")
+            == shown
+        )
+        assert _files(tmp_path / f"{words[0]}-whole") == _files(tmp_path / f"{words[0]}-parts")
+
+
+def test_what_bounded_memory_cannot_do(tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "out")
+    assert "Write it like 512MB" in _bad(ConfigError, "synthetic", *out, "--memory", "much")
+    assert "Features are made in memory" in _bad(
+        ConfigError, "synthetic", *out, "--memory", "1GB", "--features"
+    )
+    text = tmp_path / "rows.csv"
+    text.write_text("user_id,item_id,domain\n1,2,a\n")
+    assert "expected Parquet files" in _bad(ConfigError, "import", text, *out, "--memory", "1GB")
+    assert "needs less memory" in _bad(ConfigError, "import", text, *out, "--memory", "1GB", "--users", "0.5")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_real_table_imports_in_bounded_memory(real_data: Path, tmp_path: Path) -> None:
     file = real_data / "amazon2018" / "interactions_6of13.parquet"
     words = [

@@ -7,13 +7,13 @@ import functools
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import faults
 from tests.commands import Command, bad, good, run
 from tests.unit.training.runs import assert_same_run
 
@@ -242,18 +242,8 @@ def test_a_disk_that_is_full_for_a_moment(trouble: Callable[[], None], place: Pa
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)], capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no mount command to make a small disk with")
-    if made.returncode:
-        pytest.skip(f"a small disk cannot be made here: {made.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with faults.small_disk(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 def test_a_disk_that_is_really_full(place: Path, small_disk: Path) -> None:

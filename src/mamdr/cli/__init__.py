@@ -19,10 +19,15 @@ from mamdr import __version__
 from mamdr.cli.cluster import cluster_app
 from mamdr.cli.conflict import conflict
 from mamdr.cli.data import data_app
+from mamdr.cli.domain import domain_app
 from mamdr.cli.evaluate import evaluate
+from mamdr.cli.events import events
 from mamdr.cli.experiment import experiment
 from mamdr.cli.models import models
+from mamdr.cli.registry import promote, publish, rollback, versions
 from mamdr.cli.report import report
+from mamdr.cli.serve import keys, serve
+from mamdr.cli.store import store_app
 from mamdr.cli.train import train
 from mamdr.cli.tune import tune
 from mamdr.errors import MamdrError
@@ -64,6 +69,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app)
+app.add_typer(domain_app)
 app.add_typer(cluster_app)
 app.command()(train)
 app.command()(evaluate)
@@ -72,6 +78,14 @@ app.command()(conflict)
 app.command()(models)
 app.command()(experiment)
 app.command()(tune)
+app.add_typer(store_app)
+app.command()(events)
+app.command()(publish)
+app.command()(versions)
+app.command()(promote)
+app.command()(rollback)
+app.command()(serve)
+app.command()(keys)
 
 
 def _version(wanted: bool) -> None:

@@ -157,8 +157,13 @@ def scale_of(mean: float, squares: Sequence[float], count: int) -> tuple[float, 
 
 def standardised(cells: Floats, scale: tuple[float, float]) -> Floats:
     """Numbers without their mean and deviation, float32."""
-    mean, deviation = scale
-    return ((cells - mean) / deviation).astype(np.float32)
+    return scaled(cells, *scale)
+
+
+def scaled(values: npt.NDArray[np.float32], mean: float, deviation: float) -> npt.NDArray[np.float32]:
+    """Numbers with the mean and the deviation of train taken out; the same bits in training and in serving."""
+    found: npt.NDArray[np.float32] = ((values - mean) / deviation).astype(np.float32)
+    return found
 
 
 def distinct_codes(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -128,8 +128,11 @@ def _damaged(found: str) -> DataError:
     return DataError(found, "the files exactly as mamdr wrote them", "Build the data again")
 
 
-def read_manifest(folder: Path) -> Content:
+def read_manifest(folder: Path, form: str = FORMAT) -> Content:
     """The manifest's content, checked: its own checksum, its format, and every file's presence and size.
+
+    Args:
+        form: the format that it must say; other parts of mamdr keep other things in such folders.
 
     Raises: DataError for a folder that is absent, no data folder, damaged, half-written or of another format.
     """
@@ -146,10 +149,10 @@ def read_manifest(folder: Path) -> Content:
         raise _damaged(f"{path} is damaged: no JSON with content and sha256") from error
     if not isinstance(content, dict) or digest(content) != written:
         raise _damaged(f"{path} is damaged: its checksum does not agree with its content")
-    if (content.get("format"), content.get("version")) != (FORMAT, VERSION):
+    if (content.get("format"), content.get("version")) != (form, VERSION):
         raise DataError(
             f"{path} is of format {content.get('format')} {content.get('version')}",
-            f"{FORMAT} {VERSION}",
+            f"{form} {VERSION}",
             "Build the data again with this version of mamdr",
         )
     for name, entry in content["files"].items():
@@ -173,12 +176,12 @@ def read_array(folder: Path, name: str, dtype: type[np.generic], *shape: int) ->
     return array
 
 
-def verify(folder: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
+def verify(folder: Path, progress: Callable[[str, int, int], None] | None = None, form: str = FORMAT) -> None:
     """Read every file and compare its SHA-256 with the manifest's. Cost: about a second a gigabyte.
 
     Raises: DataError that names the first file which differs.
     """
-    files = read_manifest(Path(folder))["files"]
+    files = read_manifest(Path(folder), form)["files"]
     for number, (name, entry) in enumerate(files.items()):
         if progress:
             progress(f"checking {name}", number, len(files))

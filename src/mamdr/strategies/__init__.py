@@ -8,18 +8,7 @@ from mamdr.strategies.maml import MAML
 from mamdr.strategies.mldg import MLDG
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.notes import notes
-from mamdr.strategies.protocol import (
-    Leg,
-    Meta,
-    Outcome,
-    Part,
-    Problem,
-    Run,
-    State,
-    Strategy,
-    Walk,
-    served,
-)
+from mamdr.strategies.protocol import Leg, Meta, Outcome, Part, Problem, Run, State, Strategy, Walk, served
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.reptile import Reptile

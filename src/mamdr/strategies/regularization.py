@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -82,10 +82,18 @@ class DomainRegularization:
         return [known[place] for place in places] + ([domain] if self.include_self else [])
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        helpers = {domain: self.helpers(state, problem, domain) for domain in problem.trainable}
+        return self.round_of(state, problem, run, problem.trainable)
+
+    def round_of(self, state: State, problem: Problem, run: Run, domains: Sequence[int]) -> State:
+        """A round of these domains alone; all others keep what they have, and help as ever.
+
+        Args:
+            domains: with training rows; a round of all that have some is `round`.
+        """
+        helpers = {domain: self.helpers(state, problem, domain) for domain in domains}
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         if self.keep < 1:
-            for domain in problem.trainable:
+            for domain in domains:
                 self._store(state, problem, domain).fade(self.keep)
         tally = Tally.of_specific(state)
         for turn, pairs in self._batches(state, helpers):

@@ -15,6 +15,7 @@ from tests.oracles import metrics as oracle
 
 from mamdr.errors import MamdrError
 from mamdr.evaluation import Metrics, evaluate, grouped_auc, user_gauc
+from mamdr.evaluation.metrics import DomainMetrics
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -225,3 +226,16 @@ def test_results_are_frozen() -> None:
     assert isinstance(result, Metrics)
     with pytest.raises(FrozenInstanceError):
         result.mean_auc = 1.0  # type: ignore[misc]
+
+
+def test_extremes_are_the_lowest_and_the_highest_and_none_twice() -> None:
+    aucs = [0.4, None, 0.9, 0.4, 0.6]
+    rows = tuple(DomainMetrics(str(n), auc, 0.1, 1.0, 5, 2) for n, auc in enumerate(aucs))
+    metrics = Metrics(0.5, 0.5, 0.5, 0.1, 1.0, rows)
+    for count in (2, 100):
+        worst, best = metrics.extremes(count)
+        assert ([d.name for d in worst], [d.name for d in best]) == (["0", "3"], ["2", "4"])
+    told = metrics.to_json(2)
+    assert (list(told["domains"]), told["left_out"]) == (["0", "2"], 3)
+    assert "left_out" not in metrics.to_json(5)
+    assert list(metrics.to_json()["domains"]) == ["0", "1", "2", "3", "4"]

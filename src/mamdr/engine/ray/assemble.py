@@ -34,8 +34,7 @@ def assembled(manifest: Manifest, space: Space) -> State:
     for name, point in moments.points.items():
         whole = torch.cat([dense_moments.points[name].dense, point.flat])
         state.moments["outer"].points[name] = Point(space, point.ids, whole)
-    specific: dict[int, Point] = {}
     for part in manifest.parts:
-        specific.update(checkpoint.load(manifest.folder / part, space)[0].specific)
-    state.specific = dict(sorted(specific.items()))
+        state.specific.update(checkpoint.load(manifest.folder / part, space)[0].specific)
+    state.specific = dict(sorted(state.specific.items()))
     return state
