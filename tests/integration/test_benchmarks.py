@@ -46,6 +46,7 @@ def _run(name: str, *options: str) -> dict[str, Any]:
     ("name", "promised"),
     [
         ("rows", ("end_to_end_ratio",)),
+        ("ray_cache", ("taobao_fewer", "amazon_fewer")),
         ("taobao_round", ("vs_naive", "two_process_speedup", "vs_bound", "peak_mb")),
         ("amazon_round", ("vs_naive", "vs_bound", "peak_mb")),
     ],
@@ -219,6 +220,10 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
     for domains in ([3], [0, 1, 2]):
         for batch, _ in data.train.batches(domains, 64, None):
             torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
+
+
+def test_units_are_told_by_their_number_and_rule() -> None:
+    assert set(_run("ray_units")["auc"]) == {"1 mean", "2 mean", "2 sum"}
 
 
 def test_feature_stores_are_timed_side_by_side() -> None:
