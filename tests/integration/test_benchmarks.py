@@ -46,6 +46,7 @@ def _run(name: str, *options: str) -> dict[str, Any]:
     ("name", "promised"),
     [
         ("rows", ("end_to_end_ratio",)),
+        ("ray_cache", ("taobao_fewer", "amazon_fewer")),
         ("taobao_round", ("vs_naive", "two_process_speedup", "vs_bound", "peak_mb")),
         ("amazon_round", ("vs_naive", "vs_bound", "peak_mb")),
     ],
@@ -221,6 +222,10 @@ def test_our_model_is_the_plain_one(trainable: bool, tmp_path: Path) -> None:
             torch.testing.assert_close(mine(batch), plain(batch), rtol=0, atol=1e-6)
 
 
+def test_units_are_told_by_their_number_and_rule() -> None:
+    assert set(_run("ray_units")["auc"]) == {"1 mean", "2 mean", "2 sum"}
+
+
 def test_feature_stores_are_timed_side_by_side() -> None:
     pytest.importorskip("lmdb")
     figures = _run("feature_store")
@@ -240,3 +245,9 @@ def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
     assert parts["switch"]["switches"] > 0
     assert 0 < parts["domains"]["hit_rate"] < 1
     assert parts["domains"]["merged_mb"] <= 8
+
+
+def test_the_benchmark_of_a_new_domain_compares_three_ways_of_serving_it() -> None:
+    (figures,) = _run("new_domain")["domains"].values()
+    assert all(0 < figures[name] < 1 for name in ("shared", "joined", "trained"))
+    assert figures["rounds"] >= 1

@@ -48,9 +48,9 @@ def _left() -> set[str]:
             words = (process / "cmdline").read_text().replace("\0", " ")
         except OSError:
             continue
-        if "/mamdr-" in words and "session_" in words:
+        if "/mamdr-ray-" in words and "session_" in words:
             running.add(process.name)
-    return running | {path.name for path in Path(tempfile.gettempdir()).glob("mamdr-*")}
+    return running | {path.name for path in Path(tempfile.gettempdir()).glob("mamdr-ray-*")}
 
 
 def _gone(before: set[str]) -> bool:

@@ -19,8 +19,10 @@ from mamdr.errors import ConfigError, MamdrError, TrainingError
 try:
     import ray
     from ray import exceptions
-except ImportError as error:
-    raise ConfigError("Ray is not installed", "the extra mamdr[ray]", "pip install 'mamdr[ray]'") from error
+except ImportError:  # told of when a cluster is wanted
+    _INSTALLED = False
+else:
+    _INSTALLED = True
 
 _STORE = 128 << 20
 """Bytes of shared memory for what travels on a cluster of this machine alone; what does not fit waits on disk."""
@@ -31,13 +33,16 @@ _KNOCK = 5.0
 
 
 class _Host:
-    """What an actor runs: one object, whose methods it calls."""
+    """What an actor runs: objects by name, whose methods it calls."""
 
-    def __init__(self, make: Callable[..., Any], *args: Any) -> None:
-        self.held = make(*args)
+    def __init__(self) -> None:
+        self.held: dict[str, Any] = {}
 
-    def call(self, method: str, *args: Any) -> Any:
-        return getattr(self.held, method)(*args)
+    def add(self, name: str, make: Callable[..., Any], *args: Any) -> None:
+        self.held[name] = make(*args)
+
+    def call(self, name: str, method: str, *args: Any) -> Any:
+        return getattr(self.held[name], method)(*args)
 
     def versions(self) -> dict[str, str]:
         return versions()
@@ -55,14 +60,20 @@ class _Answer:
 
 
 class ActorPeer:
-    """An actor to ask."""
+    """Someone in an actor to ask.
 
-    def __init__(self, name: str, life: int, actor: Any) -> None:
-        self.name, self.life, self.actor = name, life, actor
+    Args:
+        name, life: see `peers`.
+        actor: where it lives.
+        made: the answer to its being made there.
+    """
+
+    def __init__(self, name: str, life: int, actor: Any, made: Any) -> None:
+        self.name, self.life, self.actor, self.made = name, life, actor, made
 
     def ask(self, method: str, *args: Any) -> _Answer:
         with _told(self):
-            return _Answer(self, self.actor.call.remote(method, *args))
+            return _Answer(self, self.actor.call.remote(self.name, method, *args))
 
 
 class Actors:
@@ -70,25 +81,29 @@ class Actors:
 
     Args:
         start_seconds: how long to wait for a place for one.
+        together: keep all shards in one process, as suits one machine: each process has 200 MB of libraries to itself.
     """
 
-    def __init__(self, start_seconds: float) -> None:
-        self.start_seconds = start_seconds
+    def __init__(self, start_seconds: float, *, together: bool = False) -> None:
+        self.start_seconds, self.together = start_seconds, together
+        self._common: Any = None
 
     def start(self, name: str, life: int, make: Callable[..., Any], *args: Any) -> ActorPeer:
-        kind = ray.remote(_Host).options(
-            num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
-        )
-        return ActorPeer(name, life, kind.remote(make, *args))
+        shared = self.together and not name.startswith("worker")
+        actor = self._common if shared and self._common is not None else _actor()
+        if shared:
+            self._common = actor
+        return ActorPeer(name, life, actor, actor.add.remote(name, make, *args))
 
     def ready(self, peers: Sequence[Peer]) -> None:
         answers = []
         for peer in peers:
             assert isinstance(peer, ActorPeer)
-            answers.append(_Answer(peer, peer.actor.versions.remote()))
-        for answer in answers:
+            answers.append((_Answer(peer, peer.actor.versions.remote()), _Answer(peer, peer.made)))
+        for answer, made in answers:
             try:
                 found = answer.get(self.start_seconds)
+                made.get(self.start_seconds)
             except exceptions.GetTimeoutError as error:
                 raise TrainingError(
                     f"{answer.peer.name} has not begun after {self.start_seconds:g} seconds",
@@ -105,8 +120,15 @@ class Actors:
 
     def stop(self, peer: Peer) -> None:
         assert isinstance(peer, ActorPeer)
+        if peer.actor is self._common:
+            self._common = None  # who lived there and is not gone yet is found lost, and started elsewhere
         with contextlib.suppress(exceptions.RayError, ValueError):
             ray.kill(peer.actor)
+
+
+def _actor() -> Any:
+    kind = ray.remote(_Host)
+    return kind.options(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD").remote()
 
 
 def versions() -> dict[str, str]:
@@ -128,18 +150,20 @@ def cluster(address: str | None, processes: int, start_seconds: float) -> Iterat
         start_seconds: how long to wait for a place for one.
 
     Raises:
-        ConfigError: nobody answers there, or someone with another version of Ray or Python.
+        ConfigError: Ray is not installed, nobody answers there, or someone with another version of Ray or Python.
     """
+    if not _INSTALLED:
+        raise ConfigError("Ray is not installed", "the extra mamdr[ray]", "pip install 'mamdr[ray]'")
     if ray.is_initialized():
         yield Actors(start_seconds)
         return
     if address is not None:
         _knock(address)
-    folder = None if address else tempfile.mkdtemp(prefix="mamdr-")
+    folder = None if address else tempfile.mkdtemp(prefix="mamdr-ray-")
     try:
         _prepare(own=address is None)
         _join(address, processes, folder)
-        yield Actors(start_seconds)
+        yield Actors(start_seconds, together=address is None)
     finally:
         ray.shutdown()
         if folder is not None:
@@ -179,6 +203,8 @@ def _join(address: str | None, processes: int, folder: str | None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(**quiet, **({"address": address} if address else here))
+        if address is None:
+            _spare()
     except (ConnectionError, TimeoutError, ValueError, OSError) as error:
         raise _nobody(address, error) from error
     except RuntimeError as error:
@@ -198,6 +224,16 @@ def _prepare(*, own: bool) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if own and not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _spare() -> None:
+    """End two of Ray's own processes, of 50 MB each, that a cluster of one machine has no use for: the one that looks
+    for machines to add, and the one that reads logs for a driver that does not want them."""
+    node = getattr(getattr(ray, "_private", None), "worker", None)
+    node = getattr(node, "_global_node", None)
+    for end in ("kill_monitor", "kill_log_monitor"):
+        if (method := getattr(node, end, None)) is not None:
+            method(check_alive=False)
 
 
 @contextlib.contextmanager

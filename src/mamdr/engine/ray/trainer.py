@@ -119,6 +119,7 @@ class ClusterTrainer(Trainer):
             data.folder or data,
             self.walk,
             self.strategy,
+            self.specific,
             self.buckets,
             self.cluster.keep_rows,
             self.cluster.cache,
@@ -289,7 +290,7 @@ class ClusterTrainer(Trainer):
         if not path.is_dir():
             best = assembled(Manifest.read(round_folder(self.place, self.stopping.best_round)), self.space)
             checkpoint.save(path, best, {"stopping": asdict(self.stopping)})
-        return checkpoint.load(path, self.space)[0]
+        return checkpoint.load(path, self.space, self._place)[0]
 
 
 def check_options(options: TrainOptions) -> None:

@@ -6,7 +6,7 @@ As a runner it keeps nothing: any worker can walk for the shared parameters. As 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from mamdr.engine.ray.traffic import Traffic
 from mamdr.engine.ray.travel import Push, Task, Told
 from mamdr.engine.ray.wire import Key
 from mamdr.errors import TrainingError
-from mamdr.parameters import LocalStore, Overlay, Point, Space
+from mamdr.parameters import LocalStore, Overlay, Point, Space, Specific
 from mamdr.strategies import Outcome, State, Strategy
 from mamdr.training import checkpoint
 from mamdr.training.scoring import Scores, predict
+from mamdr.training.shelf import place_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Work:
         data: the data folder, which every machine sees under this path; or the data, for workers of this process.
         walk: how walks are walked.
         strategy: knows which parameters serve a domain.
+        specific: how much memory a worker's parts may take; the rest of them is then on its machine's disk.
         buckets: where rows live.
         keep_rows: shared rows that may be kept from walk to walk, as long as the shards do not commit.
         cache: off: pull and push the rows of every mini-batch, to measure what the caches save.
@@ -48,6 +50,7 @@ class Work:
     data: Path | Dataset
     walk: WalkOptions
     strategy: Strategy
+    specific: Specific
     buckets: Buckets
     keep_rows: int
     cache: bool = True
@@ -70,7 +73,7 @@ class Worker:
         self.session = Session(module, work.space, self.data, work.walk)
         self.session.__enter__()
         self.walker = Walker(self.session)
-        self.parts: dict[int, Point] = {}
+        self.parts = self._place()
         self.held: dict[int, Point] = {}
         self.version = (-1, 0)
 
@@ -80,10 +83,14 @@ class Worker:
 
     def load(self, folder: Path, files: Sequence[str], domains: frozenset[int]) -> None:
         """Take the parts of these domains from a checkpoint, and forget all that came after."""
-        self.parts, self.held = {}, {}
+        self.parts, self.held = self._place(), {}
         for name in files:
             saved, _ = checkpoint.load(folder / name, self.work.space)
-            self.parts |= {domain: part for domain, part in saved.specific.items() if domain in domains}
+            for domain in sorted(domains & saved.specific.keys()):
+                self.parts[domain] = saved.specific[domain]
+
+    def _place(self) -> MutableMapping[int, Point]:
+        return place_of(self.work.specific, self.work.space, None)
 
     def connect(self, at: Shards) -> None:
         """Know these shards from now on."""
