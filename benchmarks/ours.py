@@ -15,7 +15,8 @@ from benchmarks.models import HIDDEN
 from benchmarks.naive import BATCH, LR
 from benchmarks.shapes import WIDTH, Table
 from mamdr.data.domains import Dataset, Schema
-from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, inner, trace
+from mamdr.engine import Session, Walker, WalkOptions, choose, inner, trace
+from mamdr.engine.choose import Engine
 from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.parameters import LocalStore
 from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Problem, State, Strategy
@@ -23,14 +24,19 @@ from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Problem, St
 MB = 2**20
 
 
-def write(table: Table, folder: Path) -> None:
-    """Write a table twice: as plain arrays for everyone, and as a data folder of mamdr's."""
+def write(table: Table, folder: Path, validation: float = 0.0) -> None:
+    """Write a table twice: as plain arrays for everyone, and as a data folder of mamdr's.
+
+    Validation rows are a random share of the train rows, four at least: what is timed does not learn anything.
+    """
     table.save(folder)
     rows = {"user_id": table.user, "item_id": table.item, "domain": table.domain, "label": table.label}
     few = {name: values[:4] for name, values in rows.items()}
     names = [f"d{d}" for d in range(len(table.sizes))]
     ids = {"user_id": table.users, "item_id": table.items}
-    data = Dataset.from_arrays(table.name, names, {"train": rows, "val": few, "test": few}, ids)
+    picked = np.random.default_rng(0).permutation(len(table))[: max(4, round(validation * len(table)))]
+    val = {name: values[picked] for name, values in rows.items()}
+    data = Dataset.from_arrays(table.name, names, {"train": rows, "val": val, "test": few}, ids)
     data.save(folder / "dataset", overwrite=True)
 
 
@@ -53,18 +59,25 @@ class Ours:
     """A strategy at work on a written table, round after round."""
 
     def __init__(
-        self, folder: str, strategy: Strategy, dropout: float, trainable: bool | None = None, jobs: int = 1
+        self,
+        folder: str,
+        strategy: Strategy,
+        dropout: float,
+        trainable: bool | None = None,
+        jobs: int = 1,
+        engine: Engine = "auto",
+        device: str = "cpu",
     ) -> None:
         torch.set_num_threads(1)
         data = Dataset.load(Path(folder) / "dataset")
         counts = np.load(Path(folder) / "counts.npy")
         self.strategy, self.folder = strategy, Path(folder)
-        self.model = model(_without_rows(folder, counts, data), data.schema, dropout, trainable)
+        self.model = model(_without_rows(folder, counts, data), data.schema, dropout, trainable).to(device)
         self.space = trace(self.model, data.schema)
         options = WalkOptions(batch_size=BATCH, inner=inner.Adam(lr=LR))
         self.session = Session(self.model, self.space, data, options)
         walker = Walker(self.session.__enter__())
-        self.run = Processes(walker, jobs) if jobs > 1 else Sequential(walker)
+        self.run = choose(walker, engine, jobs)
         sizes = tuple(data.train.size(d) for d in range(len(data.schema.domains)))
         self.problem = Problem(sizes, self.session.rows.of)
         self.state = strategy.init(State(LocalStore.of(self.model, self.space), seed=1), self.problem)

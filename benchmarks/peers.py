@@ -4,9 +4,10 @@
 
 The same MLP [256, 128, 64] with dropout 0.5 over the same embeddings of 128, Adam at 0.001, batch 1024, on the same
 Taobao-10-shaped table, with frozen user and item tables and with trainable ones. Each peer lives in a virtual
-environment of its own, which the first run makes (torch as in constraints.txt; needs a package index). Key: peers, an
-object from peer to the smaller of its two ratios (our samples per processor second over the peer's), and the ratios
-by kind under frozen and trainable. Ours passes over domain after domain, a peer over the whole table at once.
+environment of its own, which the first run makes (torch as in constraints.txt; needs a package index). Keys: peers, an
+object from peer to the smaller of its two ratios (our samples per processor second over the peer's), the ratios
+by kind under frozen and trainable, and peak_mb, each one's largest resident memory by kind. Ours passes over domain
+after domain, a peer over the whole table at once.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def python_of(name: str, folder: Path, install: bool) -> str | None:
     return str(python)
 
 
-def measure(table: Table, pythons: dict[str, str], trainable: bool, repeats: int) -> dict[str, float]:
-    """Samples per processor second: ours and each peer's."""
+def measure(table: Table, pythons: dict[str, str], trainable: bool, repeats: int) -> dict[str, Runs]:
+    """Passes over the table: ours and each peer's."""
     with tempfile.TemporaryDirectory() as folder:
         ours.write(table, Path(folder))
         options = {"folder": folder, "trainable": trainable, "dropout": DROPOUT}
@@ -81,29 +82,32 @@ def measure(table: Table, pythons: dict[str, str], trainable: bool, repeats: int
         for name, python in pythons.items():
             cases[name] = Case(PEERS[name].case, options, python)
         # The first pass of each warms its caches and is left out.
-        runs = harness.interleave(cases, repeats + 1)
-    return {name: _rate(run) for name, run in runs.items()}
+        return harness.interleave(cases, repeats + 1)
 
 
 def _rate(run: Runs) -> float:
+    """Samples per processor second."""
     warm = Runs(answers=run.answers[1:])
     return warm.median("samples") / warm.median("cpu")
 
 
 def compare(table: Table, pythons: dict[str, str], repeats: int) -> dict[str, Any]:
-    rates = {kind: measure(table, pythons, kind == "trainable", repeats) for kind in ("frozen", "trainable")}
+    runs = {kind: measure(table, pythons, kind == "trainable", repeats) for kind in ("frozen", "trainable")}
+    rates = {kind: {name: _rate(run) for name, run in each.items()} for kind, each in runs.items()}
+    peaks = {kind: {name: run.peak_mb for name, run in each.items()} for kind, each in runs.items()}
     ratios = {kind: {name: rate["mamdr"] / rate[name] for name in pythons} for kind, rate in rates.items()}
     least = {name: min(ratios[kind][name] for kind in ratios) if name in pythons else None for name in PEERS}
-    return {"peers": least, **ratios, "samples_per_s": rates}
+    return {"peers": least, **ratios, "samples_per_s": rates, "peak_mb": peaks}
 
 
 def rows_of(figures: dict[str, Any]) -> Sequence[Sequence[object]]:
     """The table for people."""
-    table: list[list[object]] = [["", "frozen samples/s", "trainable samples/s", "ratios"]]
-    rates = figures["samples_per_s"]
+    table: list[list[object]] = [["", "frozen samples/s", "trainable samples/s", "ratios", "peak MB"]]
+    rates, peaks = figures["samples_per_s"], figures["peak_mb"]
     for name in rates["frozen"]:
         ratios = [f"{figures[kind][name]:.2f}" for kind in ("frozen", "trainable") if name in figures[kind]]
-        table.append([name, rates["frozen"][name], rates["trainable"][name], " / ".join(ratios)])
+        most = f"{peaks['frozen'][name]:.0f} / {peaks['trainable'][name]:.0f}"
+        table.append([name, rates["frozen"][name], rates["trainable"][name], " / ".join(ratios), most])
     return table
 
 

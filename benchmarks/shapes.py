@@ -118,6 +118,31 @@ def spread(table_rows: int, seed: int = 0, rows: int = 8 * 1024) -> Table:
     )
 
 
+def many(domains: int, samples: int, seed: int = 0, users: int = 200_000, items: int = 50_000) -> Table:
+    """Domains of one size each, all trained, over tables of one size.
+
+    A domain draws its ids from pools of 3/4 and 3/8 of its number of rows, so that what it touches does not depend on
+    how many others there are.
+    """
+    draw = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(domains, dtype=np.int32), samples)
+    user, item = (
+        _of_pools(draw, ids, domains, samples, width) for ids, width in ((users, 3 / 4), (items, 3 / 8))
+    )
+    label = (draw.random(len(owner)) < POSITIVES).astype(np.float32)
+    return Table("many", user, item, owner, label, users, items)
+
+
+def _of_pools(draw: np.random.Generator, ids: int, domains: int, samples: int, width: float) -> Ids:
+    """For each domain `samples` ids out of a pool of `width * samples`, pools drawn from all ids."""
+    pool = draw.integers(ids, size=(domains, max(1, round(width * samples))))
+    return (
+        np.take_along_axis(pool, draw.integers(pool.shape[1], size=(domains, samples)), 1)
+        .ravel()
+        .astype(np.int32)
+    )
+
+
 def _shares(weights: tuple[float, ...], total: int) -> list[int]:
     """`total` split by weights into whole numbers of at least 1 that add up to it."""
     exact = np.array(weights) / sum(weights) * total

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import bounds, models, multi, multi_masked, multi_ours, naive, ours, shapes
+from benchmarks import (
+    bounds,
+    models,
+    multi,
+    multi_masked,
+    multi_ours,
+    naive,
+    ours,
+    peers,
+    profile_round,
+    shapes,
+)
 from tests.oracles import learning
 
 from mamdr.data.domains import Dataset, Schema
@@ -42,6 +53,31 @@ def _run(name: str, *options: str) -> dict[str, Any]:
 def test_prints_the_promised_keys(name: str, promised: tuple[str, ...]) -> None:
     figures = _run(name)
     assert all(math.isfinite(figures[key]) and figures[key] > 0 for key in promised)
+
+
+def test_batched_ends_where_walks_in_turn_end() -> None:
+    figures = _run("batched")
+    assert figures["difference"] < 1e-4  # a few Adam steps of float32
+    assert set(figures["us_a_step"]) == {"sequential", "batched"}
+    assert figures["device"] == "cpu" or torch.cuda.is_available()
+
+
+def test_many_domains_compares_seconds_a_sample_and_a_step() -> None:
+    figures = _run("many_domains")
+    assert figures["seconds_ratio"] >= 1
+    assert figures["step_ratio"] > 0
+    assert figures["seconds_per_million"].keys() == figures["ms_a_step"].keys()
+
+
+@pytest.mark.parametrize("shape", ["taobao", "amazon"])
+def test_profile_round_tells_every_part_and_the_bound(shape: str) -> None:
+    figures = _run("profile_round", "--shape", shape)
+    assert set(figures["parts"]) == set(profile_round.PARTS)
+    assert all(seconds > 0 for seconds in figures["parts"].values())
+    assert figures["bound_s"] == pytest.approx(figures["arithmetic_s"] + figures["rows_s"])
+    assert figures["round_s"] == pytest.approx(
+        sum(figures["parts"].values()) - figures["parts"]["evaluation"]
+    )
 
 
 def test_frameworks_times_a_round_of_each_strategy() -> None:
@@ -113,8 +149,9 @@ def test_building_times_both_tables() -> None:
 
 def test_peers_names_its_peers_and_says_which_are_not_installed(tmp_path: Path) -> None:
     figures = _run("peers", "--venvs", str(tmp_path))
-    assert figures["peers"] == {"deepctr-torch": None, "torch-rechub": None}
+    assert figures["peers"] == dict.fromkeys(peers.PEERS)
     assert figures["samples_per_s"]["frozen"]["mamdr"] > 0
+    assert figures["peak_mb"]["trainable"]["mamdr"] > 0
 
 
 def test_tables_have_the_papers_sizes_and_overlapping_users() -> None:
@@ -203,3 +240,9 @@ def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
     assert parts["switch"]["switches"] > 0
     assert 0 < parts["domains"]["hit_rate"] < 1
     assert parts["domains"]["merged_mb"] <= 8
+
+
+def test_the_benchmark_of_a_new_domain_compares_three_ways_of_serving_it() -> None:
+    (figures,) = _run("new_domain")["domains"].values()
+    assert all(0 < figures[name] < 1 for name in ("shared", "joined", "trained"))
+    assert figures["rounds"] >= 1

@@ -43,7 +43,7 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Train what a recipe says on a Ray cluster; needs pip install 'mamdr[ray]'.
+    """Train what a recipe says on a Ray cluster; needs mamdr's extra `ray`.
 
     Example: mamdr cluster train recipes/industry.toml --data data/amazon --out runs/big --units 4 --workers 4
     """

@@ -39,12 +39,12 @@ class Watch:
                 f"{event['parameters']:,} parameters, seed {event['seed']}"
                 + (f", going on after round {event['round']}" if event["round"] else "")
             )
-            for note in event.get("notes", ()):
-                self.console.print(f"[yellow]Note:[/] {escape(note)}.")
+            self._note(event)
             self._bar.start()
             self._next(event["round"] + 1, None)
         elif event["event"] == "round":
             self.console.print(self._line(event))
+            self._note(event)
             self._next(event["round"] + 1, event["samples"])
         else:
             self._bar.stop()
@@ -52,6 +52,10 @@ class Watch:
             self.console.print(
                 f"Stopped after round {event['round']} ({why}); best is round {event['best_round']}."
             )
+
+    def _note(self, event: Event) -> None:
+        for note in event.get("notes", ()):
+            self.console.print(f"[yellow]Note:[/] {escape(note)}.")
 
     def walked(self, rows: int) -> None:
         self._rows += rows

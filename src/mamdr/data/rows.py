@@ -89,6 +89,21 @@ class DomainData:
             for *inputs, labels in zip(*parts, strict=True):
                 yield dict(zip(names, inputs, strict=True)), labels
 
+    def order_of(self, domain: int, generator: np.random.Generator) -> torch.Tensor:
+        """The stored rows of a domain in the order in which `batches` would take them, int64."""
+        size, start = self.size(domain), self._bounds[domain]
+        order = _permutation(size, generator)
+        return torch.arange(size) + start if order is None else order.long() + start
+
+    def take(self, rows: torch.Tensor) -> tuple[Batch, torch.Tensor]:
+        """The columns that are not lists, and the labels, at stored rows [...], in their shape; no "domain"."""
+        flat = rows.reshape(-1)
+        gathered = {
+            name: column.index_select(0, flat).view(rows.shape) for name, column in self.columns.items()
+        }
+        inputs = {n: c if c.is_floating_point() else c.to(torch.int64) for n, c in gathered.items()}
+        return inputs, self.labels.index_select(0, flat).view(rows.shape)
+
     def support_and_query(
         self, domain: int, share: float, split: int, batch_size: int, generator: np.random.Generator
     ) -> Iterator[tuple[Batch, torch.Tensor, int]]:

@@ -7,13 +7,15 @@ knows. Two ways to hold a table:
 - lazy: each call gathers the distinct rows of its batch into a small weight of its own, whose gradient is theirs alone,
   so that a step costs the rows of a batch however many rows the walk has.
 
-While a table is given `virtual` rows, its embeddings compute on those instead.
+While a table is given `virtual` rows, its embeddings compute on those instead; and while many walks are walked in
+lock-step (`stacked`), on the rows of the walk at hand.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows, Leaves
+from mamdr.engine.stacked import Masks, StackedRows
 from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
@@ -48,6 +51,7 @@ class _Held:
     weight: Tensor | None = None
     lazy: LazyRows | Leaves | None = None
     virtual: VirtualRows | None = None
+    stacked: StackedRows | None = None
     watch: bool = False
     touched: list[Tensor] = field(default_factory=list)
 
@@ -129,11 +133,31 @@ class Binding:
                 offset += rows.numel()
         self.give_weights()
 
+    def padding_of(self, embedding: nn.Module) -> int | None:
+        """The id that is padding to an embedding, which while bound looks for places."""
+        own = {id(module): padding for module, _, padding, _ in self._embeddings}
+        return own[id(embedding)]
+
     def give_weights(self) -> None:
         """Give each embedding the weight of its table, whatever the last lookup left there."""
         for held, table in zip(self.held, self.space.tables, strict=True):
             for owner in table.owners:
                 self.module.get_submodule(owner)._parameters["weight"] = held.weight  # type: ignore[assignment]
+
+    @contextmanager
+    def stacked(self, tables: Sequence[StackedRows], masks: Masks) -> Iterator[None]:
+        """Inside, compute on the rows of many walks, and draw each walk's packed dropout masks."""
+        for held, rows in zip(self.held, tables, strict=True):
+            held.stacked = rows
+        for dropout in self._dropouts:
+            dropout.forward = functools.partial(masks, dropout)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for held in self.held:
+                held.stacked = None
+            for dropout in self._dropouts:
+                dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
 
     def _translate(
         self,
@@ -146,6 +170,11 @@ class Binding:
         """The forward pre-hook of an embedding: ids to positions, and for a lazy table the weight of this call."""
         ids = args[0] if args else kwargs["input"]
         held = self.held[table]
+        if held.stacked is not None:
+            places, weight = held.stacked.look_up(ids)
+            module._parameters["weight"] = weight  # type: ignore[assignment]
+            module.padding_idx = None  # type: ignore[assignment]
+            return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
         places = held.slots.index_select(0, ids.reshape(-1).long()).view(ids.shape)
         if places.numel() and int(places.min()) < 0:
             raise RowMiss(table, torch.unique(ids[places < 0]))

@@ -18,7 +18,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 BASE: Tables = {"walk": {"embedding_l2": 1e-5}}
 """What every cell has beside the defaults, which are the paper's sizes (section V-C) already."""
 
-_PLACE = ("seed", "jobs", "device")
+_PLACE = ("seed", "jobs", "device", "engine", "engine_mb")
 """[train] settings that do not change what a cell is."""
 
 

@@ -27,7 +27,7 @@ from mamdr.registry.layout import (
 )  # fmt: skip
 from mamdr.registry.registry import Registry
 from mamdr.registry.store import Grown, Parts
-from mamdr.strategies import State, Strategy, served
+from mamdr.strategies import MAMDR, State, Strategy, served
 from mamdr.training.recipe import Recipe
 
 
@@ -188,11 +188,16 @@ def load(registry: Registry, version: str, schema: Schema, *, checked: bool = Tr
         module,
         space,
         grown,
-        Recipe.parse(recipe).strategy,
+        _serving(Recipe.parse(recipe).strategy),
         _state(shared, {kind: whole for kind, (whole, _) in parts.items()}, buffers, shares),
         _state(alone, {kind: rows for kind, (_, rows) in parts.items()}, buffers, shares),
         numbers,
     )
+
+
+def _serving(strategy: Strategy) -> Strategy:
+    """The strategy as it is asked for a domain's parameters with each request: MAMDR makes its pair anew each time."""
+    return strategy.parts if isinstance(strategy, MAMDR) else strategy
 
 
 def _state(

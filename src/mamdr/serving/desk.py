@@ -1,4 +1,4 @@
-"""A worker at its desk: one thread scores, another looks after the registry, and the event loop hands out the work."""
+"""A worker at its desk: a thread scores, one keeps what comes in, one loads versions; the event loop hands out work."""
 
 from __future__ import annotations
 
@@ -54,9 +54,12 @@ class Desk:
         self.events = EventLog(options.events) if options.events else None
         self.counted = Counted()
         self.live = Live()
+        self._latest = self.live  # as the loading thread has it
         self.faults: dict[str, str] = {}
         self._scoring = ThreadPoolExecutor(1, "scoring")
         self._keeping = ThreadPoolExecutor(1, "keeping")
+        self._loading = ThreadPoolExecutor(1, "loading")
+        self._seen: tuple[int, frozenset[str]] = (0, frozenset())
         self._onboarder = Onboarder(self.registry, options)
         self._waiting = 0
         self._told = (0, 0)
@@ -78,7 +81,7 @@ class Desk:
     def close(self) -> None:
         """Let go of threads, files and the process that trains newcomers."""
         self._onboarder.stop()
-        for pool in (self._scoring, self._keeping):
+        for pool in (self._scoring, self._keeping, self._loading):
             pool.shutdown(wait=True, cancel_futures=True)
         for store in self.stores:
             store.close()
@@ -111,9 +114,13 @@ class Desk:
         """Do something that touches files, beside the answers; one such thing at a time."""
         return await asyncio.get_running_loop().run_in_executor(self._keeping, lambda: function(*args))
 
+    async def change(self, function: Callable[..., T], *args: object) -> T:
+        """Do something to the registry, which may take as long as reading a version; the rest goes on meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._loading, lambda: function(*args))
+
     async def refresh(self) -> None:
         """Let what the registry says now serve; what cannot be loaded is told, and what served before serves on."""
-        live = await self.keep(self._next)
+        live = await self.change(self._next)
         if live is not self.live:
             self.live = live
             self.counted.generation.set(live.pointer.generation)
@@ -168,14 +175,13 @@ class Desk:
 
     def _next(self) -> Live:
         try:
-            live = self.catalogue.next(self.live, self._known())
+            self._latest = self.catalogue.next(self._latest, self._known())
             self.faults.pop("registry", None)
-            return live
         except MamdrError as error:
             if self.faults.get("registry") != str(error):
                 log("fault", reason=str(error))
             self.faults["registry"] = str(error)
-            return self.live
+        return self._latest
 
     def _known(self) -> frozenset[str]:
         """Ids of newcomers; read again when their folder has changed."""
@@ -183,7 +189,7 @@ class Desk:
             changed = self.newcomers.folder.stat().st_mtime_ns
         except OSError:
             return frozenset()
-        if getattr(self, "_seen", (None, None))[0] != changed:
+        if self._seen[0] != changed:
             self._seen = changed, frozenset(newcomer.domain for newcomer in self.newcomers.all())
         return self._seen[1]
 
@@ -193,7 +199,7 @@ class Desk:
             try:
                 await self.refresh()
                 await self.wake()
-                self.counted.degraded.set(bool(self.health()))
+                self.counted.degraded.set(bool(await self.keep(self.health)))
             except MamdrError as error:
                 log("fault", reason=str(error))
 

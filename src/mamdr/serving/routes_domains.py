@@ -111,7 +111,7 @@ async def split(domain: TheDomain, body: PutSplit, desk: TheDesk) -> Response:
         raise _unknown(domain)
     wanted = Split(body.version, body.share) if body.share else None
     try:
-        await desk.keep(desk.registry.split, domain, wanted)
+        await desk.change(desk.registry.split, domain, wanted)
     except ConfigError as error:
         raise HTTPException(404, str(error)) from None
     await desk.refresh()

@@ -26,7 +26,7 @@ async def versions(desk: TheDesk) -> Response:
 @router.post("/rollback", response_model=PointerOut, dependencies=ADMIN)
 async def rollback(body: Promote, desk: TheDesk) -> Response:
     """Go back to what served before; of a domain, to the version that served it before."""
-    pointer = await desk.keep(desk.registry.rollback, body.domain)
+    pointer = await desk.change(desk.registry.rollback, body.domain)
     return await _changed(desk, pointer, body.domain)
 
 
@@ -39,7 +39,7 @@ async def promote(
         desk.registry.path(version)
     except ConfigError as error:
         raise HTTPException(404, str(error)) from None
-    pointer = await desk.keep(desk.registry.promote, version, body.domain)
+    pointer = await desk.change(desk.registry.promote, version, body.domain)
     return await _changed(desk, pointer, body.domain)
 
 

@@ -133,6 +133,10 @@ class Scorer:
                 except RowMiss as miss:
                     held = list(ids)
                     held[miss.table] = torch.unique(torch.cat([held[miss.table], miss.ids]))
+                    if len(held[miss.table]) == len(ids[miss.table]):
+                        raise RuntimeError(
+                            "rows that were loaded are missed: the module is bound twice"
+                        ) from miss
                     ids = tuple(held)
         finally:
             self._matmul.use(False)

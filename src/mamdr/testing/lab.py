@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
-from mamdr.engine import Predictor, Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.engine import Predictor, Session, Walker, WalkOptions, choose, trace
+from mamdr.engine.choose import Engine
 from mamdr.engine.inner import Adam
 from mamdr.parameters import LocalStore, Moments, Point, Space, Store
 from mamdr.strategies import Problem, Run, State, Strategy
@@ -31,12 +32,13 @@ def at_work(
     options: WalkOptions = OPTIONS,
     jobs: int = 1,
     space: Space | None = None,
+    engine: Engine = "auto",
 ) -> Iterator[tuple[Session, Run]]:
-    """A session on the module, and who walks in it: this process, or `jobs` others."""
+    """A session on the module, and who walks in it: this process, or `jobs` others, or the engine of a name."""
     space = trace(module, data.schema) if space is None else space
     with Session(module, space, data, options) as session:
         walker = Walker(session)
-        yield session, Sequential(walker) if jobs == 1 else Processes(walker, jobs)
+        yield session, choose(walker, engine, jobs)
 
 
 def train(
@@ -50,13 +52,18 @@ def train(
     jobs: int = 1,
     state: State | None = None,
     space: Space | None = None,
+    engine: Engine = "auto",
+    walks: Callable[[Walker], Run] | None = None,
 ) -> State:
-    """The state after so many more rounds. Neither the module nor the given state is changed: both are copied."""
+    """The state after so many more rounds, by the engine of a name or one of the caller's own (`walks`).
+
+    Neither the module nor the given state is changed: both are copied.
+    """
     module = copy.deepcopy(module)
     space = trace(module, data.schema) if space is None else space
     state = copy.deepcopy(state)
-    with at_work(module, data, options, jobs, space) as (session, run):
-        problem = problem_of(session)
+    with at_work(module, data, options, jobs, space, engine) as (session, run):
+        problem, run = problem_of(session), run if walks is None else walks(Walker(session))
         if state is None:
             buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
             state = strategy.init(State(LocalStore.of(module, space), buffers=buffers, seed=seed), problem)

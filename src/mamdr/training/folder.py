@@ -41,7 +41,7 @@ _KINDS: dict[str, type] = {
     "stopped_by": str,
 }
 _MAY_CHANGE = {
-    "train": ("rounds", "patience", "jobs", "conflict_every"),
+    "train": ("rounds", "patience", "jobs", "engine_mb", "conflict_every"),
     "specific": ("memory",),
 }  # settings that may differ from one sitting to the next, by table
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mamdr.config import component
+from mamdr.engine.choose import Engine
 
 Monitor = Literal["mean_auc", "weighted_auc", "pooled_auc"]
 
@@ -21,6 +22,10 @@ class TrainOptions:
         monitor: the validation figure that chooses; the mean over domains, unweighted, as in the authors' code.
         seed: from which every draw of the run comes.
         jobs: processes that walk at once; results do not depend on it.
+        engine: who walks: "sequential" one walk after another; "processes" in `jobs` processes, with the same bits;
+            "batched" many independent walks in lock-step, equal up to the order of float additions (`engine.batched`);
+            "auto" as `engine.choose` says.
+        engine_mb: MB that walks in lock-step may take at once.
         device: where the module computes, "cpu" or a torch device such as "cuda:0" (jobs must be 1 there).
         conflict_every: record how much domains conflict every so many rounds, and at the start; 0 never does. Costs a
             forward and a backward pass over the training rows (of at most 200 domains) each time.
@@ -37,6 +42,8 @@ class TrainOptions:
     monitor: Monitor = "mean_auc"
     seed: Annotated[int, Field(ge=0)] = 1
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
+    engine: Engine = "auto"
+    engine_mb: Annotated[int, Field(ge=1)] = 1024
     device: str = "cpu"
     conflict_every: Annotated[int, Field(ge=0)] = 0
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()

@@ -15,7 +15,7 @@ from torch import nn
 
 import mamdr
 from mamdr.data.domains import Dataset
-from mamdr.engine import Processes, Sequential, Session, Walker, WalkOptions, trace
+from mamdr.engine import Session, Walker, WalkOptions, choose, trace
 from mamdr.engine.gradients import Gradients
 from mamdr.errors import ConfigError
 from mamdr.evaluation.conflict import conflict
@@ -91,6 +91,7 @@ class Trainer:
         self.stopping = EarlyStopping(options.patience or None)
         self.own = OwnRounds(options.shares) if options.choose == "domain" else None
         self._best: State | None = None
+        self._said: list[str] = []
 
     def fit(self, *, resume: bool = False) -> Run:
         """Train until the rounds are done or validation stops rising; the run at its best round.
@@ -178,8 +179,8 @@ class Trainer:
 
     def _walks(self, session: Session, state: State) -> RunWalks:
         """Who walks; the state is the first round's, or the one to go on from."""
-        walker = Walker(session)
-        return Sequential(walker) if self.options.jobs == 1 else Processes(walker, self.options.jobs)
+        options = self.options
+        return choose(Walker(session), options.engine, options.jobs, options.engine_mb, self._said.append)
 
     def _round(self, state: State, problem: Problem, run: RunWalks) -> State:
         return self.strategy.round(state, problem, run)
@@ -188,8 +189,9 @@ class Trainer:
         return measure(session, self.strategy, replace(state, chosen={}), "val")
 
     def _told(self) -> dict[str, Any]:
-        """What a round's event tells beside figures: nothing here."""
-        return {}
+        """What a round's event tells beside figures: what the engine had to say since the last one."""
+        said, self._said[:] = list(self._said), []
+        return {"notes": said} if said else {}
 
     def _choose(self, session: Session, last: State, listeners: Listeners) -> None:
         """Choose what serves each domain, in the best round's state alone."""

@@ -23,6 +23,7 @@ COMMANDS = [
     "experiment",
     "tune",
     "models",
+    "cluster train",
     *(f"data {name}" for name in ("build", "import", "describe", "features", "synthetic")),
 ]
 

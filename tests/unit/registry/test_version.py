@@ -47,6 +47,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fine-tuned": {"strategy": {"name": "finetune", "after": {"name": "alternate"}}},
     "shared alone": {"strategy": {"name": "joint"}},
     "separate": {"strategy": {"name": "separate"}},
+    "rounds of their own": {"train": {"rounds": 2, "patience": 0, "choose": "domain"}},
     "low rank": {"specific": {"rank": 2}},
     "dense alone": {"specific": {"parameters": "dense"}},
 }

@@ -297,6 +297,10 @@ def check_options(options: TrainOptions) -> None:
     if options.device != "cpu" or options.jobs > 1:
         found = f"train.device = {options.device!r}, train.jobs = {options.jobs}"
         raise ConfigError(found, "cpu and 1 on a cluster", "Take more workers instead")
+    if options.engine not in ("auto", "sequential"):
+        raise ConfigError(
+            f"train.engine = {options.engine!r} on a cluster", "'auto'", "Take more workers instead"
+        )
     if options.choose != "run":
         raise ConfigError(
             f"train.choose = {options.choose!r} on a cluster",

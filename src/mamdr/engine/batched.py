@@ -1,0 +1,169 @@
+"""Walks in lock-step, as many at once as memory allows; what cannot be walked so is walked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
+from mamdr.engine.look import looking, set_modes
+from mamdr.engine.session import Session
+from mamdr.engine.walk import Walker
+from mamdr.strategies.protocol import Outcome, Walk
+
+BUDGET = 1 << 30
+"""Bytes of walks side by side: points, moments, gradients and the rows' outputs in the module."""
+_WIDE = 4
+"""Bytes of a mini-batch for each of its rows and dense values of the module's square root, both ways (see `_bytes`)."""
+_FEW = 8
+_DROPOUTS = nn.modules.dropout._DropoutNd
+
+
+class Batched:
+    """Walks of a batch side by side on one device, with the outcomes that one after another would have.
+
+    Equal to `Sequential` up to the order of float additions (relative 1e-6 after a few steps) for SGD, Adam and
+    Adagrad: batches come in the same order. Packed dropout draws each walk's masks from the walk's own seed on a CPU
+    and is equal there too; on a GPU, and where a module draws random numbers in another way, the draws are others.
+
+    Walked one by one, with a word to `told` the first time: walks of one alone; legs that mix domains, combine
+    gradients or look ahead; walks with a table above `LAZY_ABOVE` values that an Adam steps lazily; columns of lists;
+    batch normalisation and other buffers that move; bags of embeddings, `max_norm`, `scale_grad_by_freq`, padding in
+    some of a weight's embeddings alone; `embedding_l2`; modules whose logit of a row depends on the batch's other rows
+    (a batch is filled up with rows of weight zero) or on draws of their own; and modules that `torch.vmap` cannot take.
+
+    Args:
+        walker: walks what cannot be batched.
+        budget: bytes that walks side by side may take, about; a walk larger than that goes alone.
+        told: hears, once for each reason, what is walked one by one.
+
+    Memory: `budget`, and the displacements of a window of walks.
+    """
+
+    def __init__(
+        self, walker: Walker, budget: int = BUDGET, told: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        self.walker, self.session, self.budget, self._told = walker, walker.session, budget, told
+        self._reasons: set[str] = set()
+        self._looked = False
+        self._module = _unable(self.session.module, self.session)
+
+    def __call__(self, walks: Sequence[Walk]) -> Iterator[Outcome]:
+        window: list[Course] = []
+        used = 0
+        for walk in walks:
+            why = self._module or self._why_not(walk)
+            if len(walks) < 2 or why:
+                if why:
+                    self._tell(why)
+                yield from self._window(window)
+                window, used = [], 0
+                yield self.walker(walk)
+                continue
+            course = Course.of(self.session, walk)
+            if not self._looked and course.batches:
+                self._looked, self._module = True, self._mixed(course)
+            size = self._bytes(course)
+            if window and used + size > self.budget:
+                yield from self._window(window)
+                window, used = [], 0
+            window.append(course)
+            used += size
+        yield from self._window(window)
+
+    def _window(self, window: list[Course]) -> Iterator[Outcome]:
+        """Outcomes of a window of walks, in order; walks of like sizes are walked together."""
+        groups: dict[tuple[int, int, int], list[int]] = {}
+        for index, course in enumerate(window):
+            walk, longest = course.walk, max(map(len, course.batches), default=0)
+            first = walk.moments.step if walk.moments else 0
+            groups.setdefault((first, longest.bit_length(), id(walk.buffers)), []).append(index)
+        done: dict[int, Outcome] = {}
+        for members in groups.values():
+            members.sort(key=lambda index: -len(window[index].batches))
+            together = self._together([window[index] for index in members]) if len(members) > 1 else None
+            if together is not None:
+                done.update(zip(members, together, strict=True))
+        if self._module and window:
+            self._tell(self._module)
+        for index, course in enumerate(window):
+            yield done.pop(index) if index in done else self.walker(course.walk)
+
+    def _together(self, courses: list[Course]) -> list[Outcome] | None:
+        """Outcomes in the order of the courses; None where they have to be walked one by one."""
+        try:
+            return list(Lockstep(self.session, courses).run())
+        except OutOfStepError as error:
+            self._module = str(error)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError) as error:
+            self._module = f"a module that torch.vmap cannot take ({str(error).splitlines()[0]})"
+        return None
+
+    def _tell(self, reason: str) -> None:
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            self._told(f"The batched engine walks one by one what has {reason}")
+
+    def _why_not(self, walk: Walk) -> str:
+        """Why a walk cannot be walked in lock-step; empty when it can."""
+        if any(leg.combiner is not None or leg.meta is not None for leg in walk.legs):
+            return "legs that combine gradients or look ahead"
+        if any(len(leg.domains) != 1 for leg in walk.legs):
+            return "legs that mix domains"
+        ids = self.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
+        options, tables = self.session.options, self.session.space.tables
+        lazy = any(options.lazy(len(i) * table.dim) for i, table in zip(ids, tables, strict=True))
+        return (
+            "tables that are stepped lazily" if lazy and options.inner.moments == ("mean", "square") else ""
+        )
+
+    def _mixed(self, course: Course) -> str:
+        """Why a batch may not be filled up; empty when a row's logit is the same beside other rows."""
+        session, rows = self.session, course.batches[0][:_FEW]
+        session.binding.load(course.walk.store.pull(course.ids))
+        with looking(session.module):
+            session.module.train()
+            set_modes([(part, False) for part in session.module.modules() if isinstance(part, _DROPOUTS)])
+            alone, beside = (self._logits(some, course) for some in (rows, torch.cat([rows, rows[:1]])))
+        if torch.allclose(alone, beside[: len(rows)], rtol=1e-4, atol=1e-6):
+            return ""
+        return "a module whose logit of a row depends on other rows or on draws of its own"
+
+    def _logits(self, rows: Tensor, course: Course) -> Tensor:
+        device = self.session.space.device
+        batch = {name: column.to(device) for name, column in self.session.data.train.take(rows)[0].items()}
+        batch["domain"] = torch.tensor(course.domains[:1], device=device).expand(len(rows))
+        logits: Tensor = self.session.module(batch)
+        return logits
+
+    def _bytes(self, course: Course) -> int:
+        """What a walk takes beside others: its point with base and gradient, its moments, its mini-batch's outputs."""
+        space, options = self.session.space, self.session.options
+        values = space.size(course.ids)
+        rows = max(map(len, course.batches), default=0)
+        outputs = _WIDE * rows * (int(space.dense_size**0.5) + sum(table.dim for table in space.tables))
+        return space.dtype.itemsize * (values * (3 + len(options.inner.moments)) + outputs)
+
+
+def _unable(module: nn.Module, session: Session) -> str:
+    """Why a module cannot be walked in lock-step; empty when nothing speaks against it beforehand."""
+    if session.data.train.lists:
+        return "columns of lists"
+    if session.options.embedding_l2:
+        return "embedding_l2"
+    if session.norms:
+        return "batch normalisation"
+    for table in session.space.tables:
+        owners: list[Any] = [module.get_submodule(owner) for owner in table.owners]
+        if any(isinstance(owner, nn.EmbeddingBag) for owner in owners):
+            return "bags of embeddings"
+        if any(owner.max_norm is not None or owner.scale_grad_by_freq for owner in owners):
+            return "max_norm or scale_grad_by_freq"
+        if len({session.binding.padding_of(owner) for owner in owners}) > 1:
+            return "padding in some of a weight's embeddings alone"
+    return ""
