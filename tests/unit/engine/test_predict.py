@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.unit.engine.zoo import ZOO, make
 
+from mamdr.data.domains import Batch
 from mamdr.engine import Predictor
 from mamdr.parameters import LocalStore, Overlay, Point
 from mamdr.strategies import MAMDR, Alternate, DomainRegularization, Finetune, Freeze, State, Strategy
@@ -83,3 +84,19 @@ def test_stores_that_have_nothing_in_common() -> None:
         predictor = Predictor(session, DATA.test, state.buffers)
         for domain, scores in predictor.many(stores.__getitem__, range(5)):
             assert torch.equal(scores, predictor(stores[domain], domain))
+
+
+class OfOneDomain(TwoTables):
+    """Takes the domain of a batch's first row for all of them, as some published models do."""
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return super().forward(batch) + batch["domain"][0]
+
+
+def test_a_module_that_takes_a_batch_for_one_domains_scores_domain_by_domain() -> None:
+    module = OfOneDomain()
+    state = train(module, DATA, Alternate(), rounds=1)
+    compared = both(module, Alternate(), state)
+    for _, together, alone in compared:
+        assert torch.equal(together, alone)
+    assert len({float(scores.mean()) for _, scores, _ in compared}) == 5
