@@ -226,14 +226,12 @@ def measure_domains(folder: Path, sizes: Sizes) -> dict[str, float]:
     hits, misses, held = (
         metric(metrics, f"mamdr_merged_{name}") for name in ("hits_total", "misses_total", "bytes")
     )
-    part = held / max(1.0, metric(metrics, "mamdr_merged_parts"))
     return {
         **load.figures(),
         "hit_rate": hits / (hits + misses),
         "memory_before_mb": before,
         "memory_after_mb": after,
         "merged_mb": held / 2**20,
-        "all_parts_mb": part * small.domains / 2**20,
     }
 
 

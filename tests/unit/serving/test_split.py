@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 
 import pytest
+from tests.faults import Worker
 
 from mamdr.serving.split import assigned, place
 
@@ -38,6 +38,8 @@ def test_numbers_and_texts_and_odd_names_have_a_place() -> None:
 
 
 def test_another_process_says_the_same() -> None:
-    code = "from mamdr.serving.split import place; import sys; sys.stdout.write(repr(place('books', 'ünï')))"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert float(said) == place("books", "ünï")
+    assert Worker(tell_place).first() == place("books", "ünï")
+
+
+def tell_place(told: Connection) -> None:
+    told.send(place("books", "ünï"))
