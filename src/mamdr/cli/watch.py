@@ -46,7 +46,10 @@ class Watch:
             self.console.print(self._line(event))
             self._note(event)
             self._next(event["round"] + 1, event["samples"])
-        else:
+        elif event["event"] in ("shares", "own_rounds"):
+            self._bar.stop()
+            self.console.print(self._chosen(event))
+        elif event["event"] == "stop":
             self._bar.stop()
             why = "validation stopped rising" if event["stopped_by"] == "validation" else "all rounds done"
             self.console.print(
@@ -73,6 +76,21 @@ class Watch:
             f"round {event['round']:>3}  {loss}val AUC {shown}  "
             f"{event['samples']:,} rows in {event['seconds']:.1f} s{'  [green]best[/]' if best else ''}"
         )
+
+    @staticmethod
+    def _chosen(event: Event) -> str:
+        """What was chosen domain by domain, in a line."""
+        auc = event["val"]["mean_auc"]
+        shown = "n/a" if auc is None else f"{auc:.4f}"
+        if event["event"] == "shares":
+            given = list(event["shares"].values())
+            none = sum(share == 0 for share in given)
+            what = f"a share of its part chosen for each of {len(given):,} domains ({none:,} have none)"
+        else:
+            rounds = [domain["round"] for domain in event["domains"].values()]
+            between = f" (rounds {min(rounds)} to {max(rounds)})" if rounds else ""
+            what = f"a round of its own chosen for each of {len(rounds):,} domains{between}"
+        return f"On validation {what}: val AUC {shown}"
 
     def _next(self, round: int, rows: int | None) -> None:
         self._rows, self._begun = 0, time.monotonic()

@@ -84,3 +84,19 @@ def test_closing_before_anything_happened_says_nothing(capsys: pytest.CaptureFix
 def test_notes_are_told_before_the_first_round(capsys: pytest.CaptureFixture[str]) -> None:
     show(START | {"notes": ["it will take long [as ever]"]}, round_event(1))
     assert capsys.readouterr().err.splitlines()[1] == "Note: it will take long [as ever]."
+
+
+def test_what_was_chosen_for_each_domain_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"a": {"round": 3, "share": 1.0, "val_auc": 0.7}, "b": {"round": 11, "share": 0.5, "val_auc": 0.8}}
+    stop: Event = {"event": "stop", "round": 12, "best_round": 9, "stopped_by": "validation"}
+    show(
+        START,
+        {"event": "own_rounds", "round": 9, "domains": own, "val": {"mean_auc": 0.75}},
+        {"event": "shares", "round": 9, "shares": {"a": 0.0, "b": 1.0}, "val": {"mean_auc": None}},
+        stop,
+    )
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "On validation a round of its own chosen for each of 2 domains (rounds 3 to 11): val AUC 0.7500",
+        "On validation a share of its part chosen for each of 2 domains (1 have none): val AUC n/a",
+        "Stopped after round 12 (validation stopped rising); best is round 9.",
+    ]
