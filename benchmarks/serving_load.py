@@ -12,6 +12,8 @@ Parts:
                 answer that is not the whole answer of the version that it names)
     domains     10,000 domains by Zipf's law, a smaller MLP, merged parts bounded to 8 MB: hit rate, p99, the worker's
                 memory before and after
+    join        a new domain of 1,000 interactions, sent over HTTP: seconds until it is served (by the shared parameters
+                alone) and until the gate has decided
     naive       recommend, of FastAPI and model(batch) in the handler (benchmarks/naive_service.py)
 
 The feature storage alone is benchmarks/feature_store.py.
@@ -50,7 +52,7 @@ from mamdr.seeds import generator
 from mamdr.training import Recipe
 from mamdr.training.train import train
 
-PARTS = ("recommend", "score", "switch", "domains", "naive")
+PARTS = ("recommend", "score", "switch", "domains", "join", "naive")
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,11 @@ def serving(command: list[str], environment: dict[str, str] | None = None) -> It
         server.wait()
 
 
-def mamdr_serve(folder: Path, *more: str) -> list[str]:
+def mamdr_serve(folder: Path, *more: str, onboard: bool = False) -> list[str]:
     """The command of a service on a folder, without its port."""
     start = "from mamdr.cli import main; main()"
     words = ["serve", str(folder / "registry"), "--features", str(folder / "features"), "--rate", "0"]
-    return ["-c", start, *words, "--quiet", "--no-onboard", "--poll", "0.1", *more]
+    return ["-c", start, *words, "--quiet", *([] if onboard else ["--no-onboard"]), "--poll", "0.1", *more]
 
 
 def recommend(sizes: Sizes, domains: int) -> Callable[[int], Request]:
@@ -204,6 +206,28 @@ def change(client: Client, version: str) -> None:
         time.sleep(0.02)
 
 
+def measure_join(folder: Path, sizes: Sizes) -> dict[str, float]:
+    """A domain that joins, from its first request."""
+    draw = generator(5, "joins")
+    pairs = np.unique(np.stack([draw.integers(0, n, 1_000) for n in (sizes.users, sizes.items)], 1), axis=0)
+    rows = [{"user": f"u{user}", "item": f"i{item}"} for user, item in pairs.tolist()]
+    with serving(mamdr_serve(folder, onboard=True)) as (port, _):
+        client = Client(f"http://127.0.0.1:{port}", timeout=60)
+        begun = time.perf_counter()
+        client.add_domain("newcomer")
+        client.interactions("newcomer", rows)
+        assert client.recommend("newcomer", "u1")["items"]
+        served = time.perf_counter() - begun
+        while (state := client.onboarding("newcomer")["phase"]) not in ("live", "rejected", "failed"):
+            time.sleep(0.1)
+        return {
+            "served_s": served,
+            "gated_s": time.perf_counter() - begun,
+            "interactions": len(rows),
+            "live": float(state == "live"),
+        }
+
+
 def measure_domains(folder: Path, sizes: Sizes) -> dict[str, float]:
     """Many domains by Zipf's law."""
     small = Sizes(sizes.many, 20, 500, 16, [64, 32], sizes.many, sizes.seconds, sizes.rate)
@@ -266,6 +290,8 @@ def measure(sizes: Sizes, parts: tuple[str, ...]) -> dict[str, dict[str, float]]
                         found["score"] = asyncio.run(load).figures()
                     if "switch" in parts:
                         found["switch"] = measure_switch(port, sizes, versions)
+            if "join" in parts:
+                found["join"] = measure_join(folder / "main", sizes)
             if "naive" in parts:
                 command = [
                     "-m",
