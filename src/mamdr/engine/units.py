@@ -1,15 +1,16 @@
 r"""Units: a walk over many legs, shared out.
 
 A walk from the shared parameters over many domains may be made by U units, each over some of the legs, all from the
-same point; what becomes of it is a mean of what they bring:
+same point; what becomes of it is made of what they bring:
 
     unit u:  Δ_u = walk(θ_S, [its legs])
-    Δ[row] = mean over the units that pulled the row of Δ_u[row]        (or their sum)
+    Δ[row] = sum over the units that pulled the row of Δ_u[row]        (or their mean)
 
 How many units there are is configuration: it says what is trained. How many processes walk them says how fast.
 With one unit the walk is as it was, to the bit.
 
-Reference: MAMDR, section IV-E ("synthesizes the local gradients"); the mean is our reading (see docs/cluster.md).
+Reference: MAMDR, section IV-E ("synthesizes the local gradients"), which leaves open whether they are summed or
+averaged; docs/cluster.md has both on real data.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Units:
         combine: what becomes of several units' displacements.
     """
 
-    def __init__(self, walker: Walker, run: Run, units: int, combine: Combine = "mean") -> None:
+    def __init__(self, walker: Walker, run: Run, units: int, combine: Combine = "sum") -> None:
         self.walker, self.run, self.units, self.combine = walker, run, units, combine
 
     def __call__(self, walks: Sequence[Walk]) -> Iterator[Outcome]:

@@ -18,7 +18,9 @@ class ClusterOptions:
     Args:
         units: U, walks that share out each walk of the shared parameters over many domains (Domain Negotiation's),
             by domains, dealt anew each round. Says what is trained; 1 is what one process trains.
-        combine: what becomes of a row that several units moved: the "mean" or the "sum" of their displacements.
+        combine: what becomes of a row, or of the dense part, that several units moved: the "sum" of their
+            displacements, about as long as that of one unit's walk over all legs, or their "mean", shorter by as many
+            as there are (docs/cluster.md has both on real data).
         staleness: None waits for all units of a round, and gives the same bits for any number of shards and workers.
             s >= 0 takes each unit's displacement in as it comes, by an outer step of its own, with at most s others
             taken in since that unit began: a result then depends on who was first, and cannot be reproduced.
@@ -34,7 +36,7 @@ class ClusterOptions:
     """
 
     units: Count = 1
-    combine: Literal["mean", "sum"] = "mean"
+    combine: Literal["mean", "sum"] = "sum"
     staleness: Annotated[int, Field(ge=0)] | None = None
     shards: Count = 1
     workers: Count = 1
