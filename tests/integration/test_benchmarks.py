@@ -239,7 +239,9 @@ def test_the_service_answers_a_load_whole(tmp_path: Path) -> None:
     for extra in ("fastapi", "uvicorn", "lmdb", "prometheus_client"):
         pytest.importorskip(extra)
     parts = _run("serving_load")["parts"]
-    assert parts.keys() == {"recommend", "score", "switch", "domains", "naive"}
+    assert parts.keys() == {"recommend", "score", "switch", "domains", "join", "naive"}
+    join = parts.pop("join")
+    assert 0 < join["served_s"] < join["gated_s"]
     assert all(part["requests"] > 0 and part["failed"] == 0 for part in parts.values())
     assert parts["switch"]["mixed"] == 0
     assert parts["switch"]["switches"] > 0

@@ -24,6 +24,8 @@ COMMANDS = [
     "tune",
     "models",
     "cluster train",
+    *("publish", "versions", "promote", "rollback", "serve", "keys", "events", "domain add"),
+    *(f"store {name}" for name in ("build", "update", "compact", "export", "describe")),
     *(f"data {name}" for name in ("build", "import", "describe", "features", "synthetic")),
 ]
 
