@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from tests.unit.engine.ray.lab import Death, Fate, cluster_trainer, last_state, on_a_cluster
 
+from mamdr.engine import Walker
 from mamdr.engine.ray import trainer as cluster
 from mamdr.engine.ray.manifest import Manifest
 from mamdr.errors import DataError, MamdrError, TrainingError
 from mamdr.parameters.outer import Adagrad
-from mamdr.strategies import MAMDR, DomainNegotiation, DomainRegularization, State, Then
+from mamdr.strategies import MAMDR, DomainNegotiation, DomainRegularization, Outcome, State, Then, Walk
 from mamdr.testing import same_bits
 from mamdr.training import folder as run_folder
 from mamdr.training import trainer as outer_loop
@@ -90,6 +92,27 @@ def test_too_many_deaths_end_training_with_the_last_round_kept(tmp_path: Path) -
         STRATEGY, tmp_path / "run", ROUNDS, kinds=Fate(deaths).kinds(), recoveries=3, **SIZES
     )
     with pytest.raises(TrainingError, match=r"worker 0 died .* the 4th death in one round"):
+        trainer.fit()
+    assert run_folder.read_info(tmp_path / "run")["last_round"] == 1
+    assert last_state(trainer, 1).round == 1
+
+
+def test_a_worker_out_of_memory_ends_training_with_the_last_round_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch raises where the system has no more, in the second round's first walk."""
+    real = Walker.__call__
+
+    def greedy(walker: Walker, walk: Walk) -> Outcome:
+        if run_folder.read_info(tmp_path / "run")["last_round"]:
+            torch.empty(1 << 55)
+        return real(walker, walk)
+
+    monkeypatch.setattr(Walker, "__call__", greedy)
+    trainer = cluster_trainer(STRATEGY, tmp_path / "run", ROUNDS, **SIZES)
+    with pytest.raises(
+        TrainingError, match=r"worker \d ran out of memory in a walk over \d+ domains?; .* more units"
+    ):
         trainer.fit()
     assert run_folder.read_info(tmp_path / "run")["last_round"] == 1
     assert last_state(trainer, 1).round == 1
