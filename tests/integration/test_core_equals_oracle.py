@@ -82,6 +82,35 @@ def test_domain_negotiation(
 
 @EXACT
 @EACH_INNER
+def test_averaging(
+    rule: inner.SGD | inner.Adam | inner.Adagrad, dtype: torch.dtype, tolerance: float
+) -> None:
+    """Training goes on as without it, and the shared parameters are the mean of its rounds."""
+    bench, strategy = Bench(rule, dtype), DomainNegotiation(outer_lr=0.5, averaging=0.6)
+    led = learning.domain_negotiation(bench.oracle(), bench.start, bench.orders, bench.source, 0.5)
+    expected = learning.means_of_rounds(led, 0.6)
+    for state, want in zip(bench.library(strategy), expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+    assert _moved(expected[-1], led[-1])
+
+
+def test_regularization_reads_the_mean_of_rounds() -> None:
+    """With averaging, MAMDR's specific parts are walked from the mean, and serve over it."""
+    bench = Bench(inner.Adam(lr=0.01), torch.float64)
+    strategy = MAMDR(num_helpers=2, outer_lr=1.0, specific_lr=0.3, averaging=0.6)
+    drawn = bench.helpers(DomainRegularization(num_helpers=2))
+    led = learning.domain_negotiation(bench.oracle(), bench.start, bench.orders, bench.source, 1.0)
+    specific = {domain: learning.zeros_like(bench.start) for domain in drawn[0]}
+    means = learning.means_of_rounds(led, 0.6)
+    for r, (state, shared) in enumerate(zip(bench.library(strategy), means, strict=True)):
+        for i, chosen in drawn[r].items():
+            args = (shared, specific[i], i, chosen, bench.source, 0.3, r)
+            specific[i] = learning.regularize(bench.oracle(), *args)
+            _close(parameters_of(strategy.params_for(state, i)), learning.add(shared, specific[i]), 1e-12)
+
+
+@EXACT
+@EACH_INNER
 def test_domain_regularization(
     rule: inner.SGD | inner.Adam | inner.Adagrad, dtype: torch.dtype, tolerance: float
 ) -> None:

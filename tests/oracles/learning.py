@@ -132,6 +132,16 @@ def alternate(
     return history
 
 
+def means_of_rounds(history: Sequence[Params], weight: float) -> list[Params]:
+    """After each round the mean of the rounds so far: plain while there are few, then with the past at `weight`."""
+    means: list[Params] = []
+    for count, params in enumerate(history, start=1):
+        past = min(weight, 1 - 1 / count)
+        before = means[-1] if means else params
+        means.append({name: past * before[name] + (1 - past) * value for name, value in params.items()})
+    return means
+
+
 def negotiate(
     walker: Walker, shared: Params, order: Sequence[int], batches: Source, outer: Rule, round_: int = 0
 ) -> Params:

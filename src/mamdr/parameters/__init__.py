@@ -6,9 +6,10 @@ from mamdr.parameters.moments import Moments
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Dense, Ids, Space, Table
 from mamdr.parameters.specific import Specific
-from mamdr.parameters.store import LocalStore, Overlay, Patched, Store
+from mamdr.parameters.store import Ahead, LocalStore, Overlay, Patched, Store
 
 __all__ = [
+    "Ahead",
     "Dense",
     "Elsewhere",
     "Ids",

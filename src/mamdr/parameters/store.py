@@ -200,6 +200,37 @@ class Patched:
         self.patches[self.domain] = patch.add(displacement.without(self.space.frozen), rate)
 
 
+class Ahead:
+    """A store read at a point ahead of it: Θ + lead. Rows that the lead lacks are the store's.
+
+    A push moves the lead alone.
+
+    Args:
+        store: never pushed to.
+        lead: a point of the whole space; it gains rows when it is pushed to.
+    """
+
+    def __init__(self, store: Store, lead: Point) -> None:
+        self.store, self.lead = store, lead
+
+    @property
+    def space(self) -> Space:
+        return self.store.space
+
+    def pull(self, ids: Ids, allocate: Allocate | None = None) -> Point:
+        """Cost: a pull from the store, and the lead's rows among them."""
+        point = self.store.pull(ids, allocate)
+        point.dense.add_(self.lead.dense)
+        for t, wanted in enumerate(ids):
+            here, there = (places.to(point.flat.device) for places in positions(self.lead.ids[t], wanted))
+            point.rows(t).index_add_(0, there, self.lead.rows(t).index_select(0, here))
+        return point
+
+    def push(self, displacement: Point, rate: float) -> None:
+        """Cost: the displacement's values; the lead is copied when it gains rows."""
+        self.lead = self.lead.add(displacement.without(self.space.frozen), rate)
+
+
 def _lacking(ids: Ids, wanted: Ids) -> Ids:
     """The rows wanted that are not there."""
     return tuple(w[~torch.isin(w, i)] for i, w in zip(ids, wanted, strict=True))

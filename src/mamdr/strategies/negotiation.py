@@ -10,6 +10,7 @@ from mamdr.config import component
 from mamdr.parameters import Moments, Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov, Outer
 from mamdr.seeds import derive, generator
+from mamdr.strategies.averaging import Averaging, ahead_of, average
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
 
@@ -35,6 +36,8 @@ class DomainNegotiation:
             from round to round, as the authors' code does.
         steps: at most so many mini-batches a domain; None is a whole pass.
         shuffle: draw the order of domains anew each round; otherwise it is the order of the data.
+        averaging: w in [0, 1): θ_S is a mean of rounds, and training goes on ahead of it (`strategies.averaging`); 0,
+            the paper's, averages nothing.
 
     Cost: one pass over every domain a round, O(n).
     Reference: MAMDR, section IV-A, Algorithm 1.
@@ -47,6 +50,7 @@ class DomainNegotiation:
     inner_state: InnerState = "fresh"
     steps: Steps = None
     shuffle: bool = True
+    averaging: Averaging = 0.0
     finetunes: ClassVar[bool] = False
 
     def init(self, state: State, problem: Problem) -> State:
@@ -62,7 +66,7 @@ class DomainNegotiation:
     def round(self, state: State, problem: Problem, run: Run) -> State:
         legs = tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
         rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
-        return walk_shared(state, run, legs, rule, self.inner_state)
+        return walk_shared(state, run, legs, rule, self.inner_state, self.averaging)
 
     def params_for(self, state: State, domain: int) -> Store:
         return state.shared
@@ -80,15 +84,32 @@ class Alternate(DomainNegotiation):
     inner_state: InnerState = "kept"
 
 
-def walk_shared(state: State, run: Run, legs: tuple[Leg, ...], rule: Outer, inner_state: InnerState) -> State:
-    """One walk of the shared parameters over the legs, its displacement taken in by an outer optimizer."""
+def walk_shared(
+    state: State,
+    run: Run,
+    legs: tuple[Leg, ...],
+    rule: Outer,
+    inner_state: InnerState,
+    averaging: float = 0.0,
+) -> State:
+    """One walk of the shared parameters over the legs, its displacement taken in by an outer optimizer.
+
+    Args:
+        averaging: w of `strategies.averaging`; 0 leaves the parameters where the walks lead.
+    """
     kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
     seed = derive(state.seed, "negotiation", state.round)
-    walk = Walk(state.shared, legs, seed, kept, state.buffers, state.memory)
+    ahead = ahead_of(state) if averaging else None
+    walk = Walk(ahead or state.shared, legs, seed, kept, state.buffers, state.memory)
     tally = Tally()
     for outcome in run([walk]):
-        state.shared.push_by(rule, outcome.displacement, state.moments.setdefault("outer", Moments()))
-        state.buffers = state.buffers | outcome.buffers
+        outer = state.moments.setdefault("outer", Moments())
+        if ahead is None:
+            state.shared.push_by(rule, outcome.displacement, outer)
+            state.buffers = state.buffers | outcome.buffers
+        else:
+            ahead.push(rule.update(outcome.displacement, outer), 1.0)
+            average(state, ahead, outcome.buffers, averaging)
         state.memory = state.memory | outcome.memory
         if kept is not None and outcome.moments is not None:
             kept.put(outcome.moments)

@@ -9,6 +9,7 @@ from pydantic import Field
 from mamdr.config import component
 from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
+from mamdr.strategies.averaging import Averaging
 from mamdr.strategies.negotiation import DomainNegotiation, InnerState, Steps
 from mamdr.strategies.protocol import Problem, Run, State, Strategy
 from mamdr.strategies.regularization import DomainRegularization
@@ -72,6 +73,7 @@ class MAMDR:
     helper_steps: Steps = None
     own_steps: Steps = None
     shuffle: bool = True
+    averaging: Averaging = 0.0
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
     finetunes: ClassVar[bool] = False
@@ -92,6 +94,7 @@ class MAMDR:
                 inner_state=self.inner_state,
                 steps=self.steps,
                 shuffle=self.shuffle,
+                averaging=self.averaging,
             ),
             DomainRegularization(
                 num_helpers=self.num_helpers,
