@@ -79,7 +79,7 @@ class Ours:
         walker = Walker(self.session.__enter__())
         self.run = choose(walker, engine, jobs)
         sizes = tuple(data.train.size(d) for d in range(len(data.schema.domains)))
-        self.problem = Problem(sizes, self.session.rows.of)
+        self.problem = Problem(sizes, self.session.rows.of, self.session.options.batch_size)
         self.state = strategy.init(State(LocalStore.of(self.model, self.space), seed=1), self.problem)
 
     def round(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def estimate(cells: Iterable[Cell], data: Dataset) -> dict[str, Estimate]:
 def _problem(session: Session) -> Problem:
     train = session.data.train
     sizes = tuple(train.size(domain) for domain in range(len(session.data.schema.domains)))
-    return Problem(sizes, session.rows.of)
+    return Problem(sizes, session.rows.of, session.options.batch_size)
 
 
 def _samples(cell: Cell, session: Session, problem: Problem) -> int:

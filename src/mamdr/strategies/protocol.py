@@ -142,10 +142,12 @@ class Problem:
     Args:
         sizes: training rows per domain.
         own_rows: a domain's own table rows.
+        batch_size: rows of a mini-batch.
     """
 
     sizes: tuple[int, ...]
     own_rows: Callable[[int], Ids]
+    batch_size: int = 1024
 
     @cached_property
     def trainable(self) -> tuple[int, ...]:

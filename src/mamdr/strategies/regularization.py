@@ -12,7 +12,8 @@ from pydantic import Field
 from mamdr.config import component
 from mamdr.parameters import Moments, Overlay, Point, Store
 from mamdr.seeds import derive, generator
-from mamdr.strategies.negotiation import InnerState, Steps
+from mamdr.strategies.budget import Cap, Helpers, helpers_of, steps_of
+from mamdr.strategies.negotiation import InnerState
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
 
@@ -29,15 +30,17 @@ class DomainRegularization:
     fades, so that it does not grow with the number of rounds (the paper's does, and over-fits when rounds are many).
 
     Args:
-        num_helpers: k >= 0, helpers drawn per domain and round without replacement (all others if there are fewer).
+        num_helpers: k >= 0, helpers drawn per domain and round without replacement (all others if there are fewer);
+            "auto" chooses by the domains' sizes (`strategies.budget`).
         specific_lr: γ in [0, 1], the share kept.
         keep: in [0, 1], the share of a specific part that a round starts from; 1 is the paper's.
         include_self: the domain itself is its own last helper, as in the authors' code.
         inner_state: "fresh" starts the inner optimizer anew at each walk; domains are then independent. "kept" hands
             one optimizer from walk to walk, and everything runs in turn, domain by domain, in the order that Domain
             Negotiation draws (as the authors' code does); rows outside a walk rest, whatever is remembered of them.
-        helper_steps: at most so many mini-batches on a helper; None is a whole pass.
-        own_steps: at most so many mini-batches on the domain itself.
+        helper_steps: at most so many mini-batches on a helper; None is a whole pass, and "auto" as many as let a round
+            cost one pass over all domains (`strategies.budget`).
+        own_steps: the same of mini-batches on the domain itself.
         shuffle: with "kept" go through domains in Domain Negotiation's order, drawn anew each round; otherwise in that
             of the data. With "fresh" the order makes no difference.
         rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
@@ -52,13 +55,13 @@ class DomainRegularization:
     Differs from the authors' code: see `include_self`, `inner_state` and `start`, and `MAMDR.authors`.
     """
 
-    num_helpers: Annotated[int, Field(ge=0)] = 3
+    num_helpers: Helpers = 3
     specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
     keep: Annotated[float, Field(ge=0, le=1)] = 1.0
     include_self: bool = False
     inner_state: InnerState = "fresh"
-    helper_steps: Steps = None
-    own_steps: Steps = None
+    helper_steps: Cap = None
+    own_steps: Cap = None
     shuffle: bool = True
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
@@ -72,11 +75,14 @@ class DomainRegularization:
 
     def helpers(self, state: State, problem: Problem, domain: int) -> list[int]:
         """This round's helpers of a domain, in the order of their walks."""
+        return self._drawn(state, problem, domain, helpers_of(self.num_helpers, problem))
+
+    def _drawn(self, state: State, problem: Problem, domain: int, wanted: int) -> list[int]:
         known = problem.trainable
         own = bisect_left(known, domain)  # its place among them, which the others' numbers leave out
         others = len(known) - (known[own : own + 1] == (domain,))
         draw = generator(state.seed, "helpers", state.round, domain)
-        count = min(self.num_helpers, others)
+        count = min(wanted, others)
         chosen = draw.choice(others, size=count, replace=False).tolist() if others else []
         places = (index if others == len(known) or index < own else index + 1 for index in chosen)
         return [known[place] for place in places] + ([domain] if self.include_self else [])
@@ -90,14 +96,16 @@ class DomainRegularization:
         Args:
             domains: with training rows; a round of all that have some is `round`.
         """
-        helpers = {domain: self.helpers(state, problem, domain) for domain in domains}
+        wanted = helpers_of(self.num_helpers, problem)
+        caps = [steps_of(cap, problem, wanted) for cap in (self.helper_steps, self.own_steps)]
+        helpers = {domain: self._drawn(state, problem, domain, wanted) for domain in domains}
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         if self.keep < 1:
             for domain in domains:
                 self._store(state, problem, domain).fade(self.keep)
         tally = Tally.of_specific(state)
         for turn, pairs in self._batches(state, helpers):
-            self._walk(state, problem, run, pairs, turn, kept, tally)
+            self._walk(state, problem, run, pairs, turn, caps, kept, tally)
         tally.write(state, "specific")
         return state
 
@@ -121,6 +129,7 @@ class DomainRegularization:
         run: Run,
         pairs: list[tuple[int, int]],
         turn: int,
+        caps: Sequence[int | None],
         kept: Moments | None,
         tally: Tally,
     ) -> None:
@@ -128,7 +137,7 @@ class DomainRegularization:
         walks = [
             Walk(
                 store,
-                (Leg((helper,), self.helper_steps), Leg((domain,), self.own_steps)),
+                (Leg((helper,), caps[0]), Leg((domain,), caps[1])),
                 derive(state.seed, "regularization", state.round, domain, turn),
                 kept,
                 state.buffers,

@@ -10,6 +10,7 @@ from mamdr.config import component
 from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
 from mamdr.strategies.averaging import Averaging
+from mamdr.strategies.budget import Cap, Helpers
 from mamdr.strategies.negotiation import DomainNegotiation, InnerState, Steps
 from mamdr.strategies.protocol import Problem, Run, State, Strategy
 from mamdr.strategies.regularization import DomainRegularization
@@ -64,14 +65,14 @@ class MAMDR:
 
     outer_lr: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.1
     outer: SGD | Nesterov | Adagrad | Adam | None = None
-    num_helpers: Annotated[int, Field(ge=0)] = 3
+    num_helpers: Helpers = 3
     specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
     keep: Annotated[float, Field(ge=0, le=1)] = 1.0
     include_self: bool = False
     inner_state: InnerState = "fresh"
     steps: Steps = None
-    helper_steps: Steps = None
-    own_steps: Steps = None
+    helper_steps: Cap = None
+    own_steps: Cap = None
     shuffle: bool = True
     averaging: Averaging = 0.0
     rows: Literal["touched", "own"] = "touched"

@@ -22,7 +22,9 @@ OPTIONS = WalkOptions(batch_size=8, inner=Adam(lr=0.01))
 def problem_of(session: Session) -> Problem:
     """What a strategy may know of a session's data."""
     train, domains = session.data.train, range(len(session.data.schema.domains))
-    return Problem(tuple(train.size(domain) for domain in domains), session.rows.of)
+    return Problem(
+        tuple(train.size(domain) for domain in domains), session.rows.of, session.options.batch_size
+    )
 
 
 @contextmanager

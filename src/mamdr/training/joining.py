@@ -112,7 +112,7 @@ def join(
     state.losses = {"shared": 0.0}  # they are trained, so that running statistics stay theirs
     state.specific.pop(domain, None)
     sizes = tuple(session.data.train.size(number) for number in range(len(session.data.schema.domains)))
-    problem = Problem(sizes, session.rows.of)
+    problem = Problem(sizes, session.rows.of, session.options.batch_size)
     run = Sequential(Walker(session))
     shared = _auc(session, strategy, state, domain, "val", 0.0)
     best: tuple[float, float, Point] | None = None

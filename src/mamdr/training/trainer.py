@@ -285,7 +285,7 @@ class Trainer:
 
     def _problem(self, session: Session) -> Problem:
         sizes = tuple(self.data.train.size(domain) for domain in range(len(self.data.schema.domains)))
-        return Problem(sizes, session.rows.of)
+        return Problem(sizes, session.rows.of, self.walk.batch_size)
 
     def _save(self, state: State) -> None:
         """Write a checkpoint of this round; it counts once `run.json` points at it."""
