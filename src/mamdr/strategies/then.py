@@ -11,7 +11,7 @@ from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
 from mamdr.strategies.averaging import Averaging
 from mamdr.strategies.budget import Cap, Helpers
-from mamdr.strategies.negotiation import DomainNegotiation, InnerState, Steps
+from mamdr.strategies.negotiation import DomainNegotiation, Steps
 from mamdr.strategies.protocol import Problem, Run, State, Strategy
 from mamdr.strategies.regularization import DomainRegularization
 
@@ -59,6 +59,10 @@ class MAMDR:
 
     Each round is `Then(DomainNegotiation(...), DomainRegularization(...))`; the settings are theirs.
 
+    Args:
+        inner_state: "fresh" for both, "kept" for both, or "shared": kept from round to round for the shared parameters,
+            as everyone trains, and fresh for specific parts, whose walks are then independent.
+
     Cost: O((k + 1) n) passes a round by the paper's count, n (1 + 2k) passes of mini-batches.
     Reference: MAMDR, section IV-D, Algorithm 3.
     """
@@ -69,7 +73,7 @@ class MAMDR:
     specific_lr: Annotated[float, Field(ge=0, le=1)] = 0.1
     keep: Annotated[float, Field(ge=0, le=1)] = 1.0
     include_self: bool = False
-    inner_state: InnerState = "fresh"
+    inner_state: Literal["fresh", "kept", "shared"] = "fresh"
     steps: Steps = None
     helper_steps: Cap = None
     own_steps: Cap = None
@@ -92,7 +96,7 @@ class MAMDR:
             DomainNegotiation(
                 outer_lr=self.outer_lr,
                 outer=self.outer,
-                inner_state=self.inner_state,
+                inner_state="fresh" if self.inner_state == "fresh" else "kept",
                 steps=self.steps,
                 shuffle=self.shuffle,
                 averaging=self.averaging,
@@ -102,7 +106,7 @@ class MAMDR:
                 specific_lr=self.specific_lr,
                 keep=self.keep,
                 include_self=self.include_self,
-                inner_state=self.inner_state,
+                inner_state="kept" if self.inner_state == "kept" else "fresh",
                 helper_steps=self.helper_steps,
                 own_steps=self.own_steps,
                 shuffle=self.shuffle,

@@ -44,6 +44,16 @@ class TestAveragedStatistics(StrategyConformance):
         return NormedTables()
 
 
+def test_mamdr_keeps_the_shared_parameters_optimizer_alone() -> None:
+    """Its shared parameters are those of Alternate with averaging, and its specific walks stay independent."""
+    module, data = TwoTables(dropout=0.3), tiny_market()
+    mamdr = MAMDR(num_helpers=2, outer_lr=1.0, inner_state="shared", averaging=0.8)
+    state, plain = train(module, data, mamdr, 3), train(module, data, Alternate(averaging=0.8), 3)
+    assert torch.equal(state.shared.dense, plain.shared.dense)
+    assert state.moments["inner"].step == plain.moments["inner"].step
+    assert same_bits(state, train(module, data, mamdr, 3, jobs=2))
+
+
 def test_the_first_round_is_as_without_averaging() -> None:
     module, data = TwoTables(), tiny_market()
     plain, averaged = (train(module, data, Alternate(averaging=w), 1) for w in (0.0, 0.9))

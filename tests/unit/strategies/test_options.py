@@ -44,6 +44,7 @@ OPTIONS = [
     (0, "another outer optimizer", "mamdr", {"outer": {"name": "nesterov", "lr": 0.3}}),
     (0, "own rows alone", "dr", {"rows": "own"}),
     (0, "own rows alone", "mamdr", {"rows": "own"}),
+    (3, "an optimizer kept for the shared parameters", "mamdr", {"inner_state": "shared"}),
     (0, "a mean of rounds", "mamdr", {"averaging": 0.5}),
     (0, "a mean of rounds", "dn", {"averaging": 0.5}),
     (0, "a mean of rounds", "alternate", {"averaging": 0.5}),

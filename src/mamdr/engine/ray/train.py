@@ -8,7 +8,7 @@ from pathlib import Path
 from mamdr.data.domains import Dataset
 from mamdr.engine.ray.actors import cluster
 from mamdr.engine.ray.buckets import Buckets
-from mamdr.engine.ray.trainer import ClusterTrainer, check_options
+from mamdr.engine.ray.trainer import ClusterTrainer, check_options, check_strategy
 from mamdr.training import Recipe, Run
 from mamdr.training.events import Listener
 from mamdr.training.folder import check_folder
@@ -41,6 +41,7 @@ def train(
     recipe.check_data(data)
     options = recipe.cluster
     check_options(recipe.train)
+    check_strategy(recipe.strategy)
     Buckets(options.buckets, options.shards)  # what can be found out before anything starts
     check_data(data, recipe.train.monitor)
     check_folder(folder, resume=resume)

@@ -29,7 +29,7 @@ from mamdr.engine.ray.worker import Work, empty, skeleton
 from mamdr.errors import CheckpointError, ConfigError
 from mamdr.evaluation.metrics import Metrics, evaluate
 from mamdr.parameters import LocalStore, Moments, Point
-from mamdr.strategies import Problem, State
+from mamdr.strategies import Problem, State, Strategy, Then
 from mamdr.strategies import Run as RunWalks
 from mamdr.training import checkpoint
 from mamdr.training.cluster import ClusterOptions
@@ -77,6 +77,7 @@ class ClusterTrainer(Trainer):
         if self.folder is None:
             raise ConfigError("a cluster without a folder", "a folder that every machine sees", "Give one")
         check_options(self.options)
+        check_strategy(self.strategy)
         self.buckets = Buckets(cluster.buckets, cluster.shards)
         self.place = self.folder.resolve() / "cluster"
         self._module = skeleton(self.module, self.space)
@@ -307,6 +308,20 @@ def check_options(options: TrainOptions) -> None:
             f"train.choose = {options.choose!r} on a cluster",
             "'run'",
             "Train on one machine, or choose by run",
+        )
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Raise ConfigError for what only one machine can do: a lead over the mean of rounds is a copy of every table."""
+    within = [getattr(strategy, name) for name in ("after", "of") if hasattr(strategy, name)]
+    for part in (*within, *(strategy.parts if isinstance(strategy, Then) else ())):
+        check_strategy(part)
+    averaging = getattr(strategy, "averaging", 0.0)
+    if averaging:
+        raise ConfigError(
+            f"strategy.averaging = {averaging:g} on a cluster",
+            "0",
+            "Train on one machine, or average by a smaller outer_lr",
         )
 
 

@@ -1,0 +1,36 @@
+"""What a cluster refuses before anything starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from mamdr.engine.ray.trainer import check_strategy
+from mamdr.errors import ConfigError
+from mamdr.strategies import (
+    MAMDR,
+    Alternate,
+    DomainNegotiation,
+    DomainRegularization,
+    Finetune,
+    Strategy,
+    Then,
+)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        DomainNegotiation(averaging=0.5),
+        MAMDR(averaging=0.5),
+        Finetune(after=Alternate(averaging=0.5)),
+        Then(DomainNegotiation(averaging=0.5), DomainRegularization()),
+    ],
+)
+def test_a_mean_of_rounds_is_for_one_machine(strategy: Strategy) -> None:
+    with pytest.raises(ConfigError, match=r"strategy.averaging = 0.5 on a cluster; expected 0"):
+        check_strategy(strategy)
+
+
+@pytest.mark.parametrize("strategy", [MAMDR(), Then(DomainNegotiation(), DomainRegularization())])
+def test_others_train_there(strategy: Strategy) -> None:
+    check_strategy(strategy)
