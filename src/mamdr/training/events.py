@@ -15,8 +15,9 @@ from mamdr.errors import CheckpointError
 from mamdr.files import atomic_file, disk_errors
 
 Event = dict[str, Any]
-"""Keys: "event" ("start", "round", "stop"), "time" (UTC, ISO 8601), and what belongs to the kind; of a round also
-"peak_mb", the most memory that was resident so far (see `mamdr.memory.peak_mb`)."""
+"""Keys: "event" ("start", "round", "shares" or "own_rounds" where such are chosen, "stop"), "time" (UTC, ISO 8601), and
+what belongs to the kind; of a round also "peak_mb", the most memory that was resident so far (see
+`mamdr.memory.peak_mb`)."""
 
 _DRAWN = ("mean_auc", "weighted_auc", "pooled_auc", "log_loss")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from mamdr.training.events import Event, read_events
 from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
 from mamdr.training.recipe import Recipe
 from mamdr.training.scoring import Progress, Scores, measure, predict
+from mamdr.training.served import Served, what_serves
 from mamdr.training.shelf import place_of
 
 _AHEAD = 1 << 22  # rows scored before they are handed out: 16 MB
@@ -107,6 +108,12 @@ class Run:
         """What training told, oldest first."""
         return read_events(self.folder / "events.jsonl") if self.folder else []
 
+    @property
+    def served(self) -> list[Served] | None:
+        """What serves each domain [D]: the share of its own part, and its own round; None where nothing tells yet."""
+        events = self.events if self.state.chosen else []
+        return what_serves(self.state, events, self.data.schema.domains)
+
     def predict(self, split: str = "test") -> Iterator[tuple[int, Scores]]:
         """For each domain its id and the click probabilities of its rows, in stored order.
 
@@ -123,10 +130,12 @@ class Run:
             return measure(session, self.strategy, self.state, split, users=True, progress=progress)
 
     def summary(self, split: str = "test", progress: Progress | None = None) -> dict[str, Any]:
-        """What `mamdr evaluate` prints: the figures, and what they are figures of."""
+        """What `mamdr evaluate` prints: the figures, what they are figures of, what serves each domain (where told)."""
         names = ("model", "strategy", "seed", "finetuned")
         about = {name: self.info[name] for name in names} | {"run": self.name, "round": self.state.round}
         figures = self.evaluate(split, progress).to_json()
+        for name, told in zip(self.data.schema.domains, self.served or (), strict=False):
+            figures["domains"][name] |= asdict(told)
         return {**about, "split": split, "data": self.data.name, **figures}
 
     def module_for(self, domain: int | str) -> nn.Module:
