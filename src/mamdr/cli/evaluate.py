@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mamdr.cli.progress import progress_bar
+from mamdr.evaluation.report.text import own
 from mamdr.files import write_json
 from mamdr.training import Run
 
@@ -26,7 +28,8 @@ def evaluate(
 ) -> None:
     """Measure a run's best round, over domains and for each domain.
 
-    Domains with one class have no AUC ("n/a", null in JSON) and count in no mean.
+    Domains with one class have no AUC ("n/a", null in JSON) and count in no mean. Where a domain has a part of its own,
+    the share of it that serves is told, and so is a round of its own (else "none", null in JSON).
 
     Example: mamdr evaluate runs/mamdr --json
     """
@@ -54,11 +57,16 @@ def _show(result: dict[str, Any]) -> None:
     figures.add_row(*(figure(result[key]) for key in keys))
     console.print(figures)
     domains = Table(box=box.SIMPLE)
-    for name in ("domain", "AUC", "log loss", "samples", "positives"):
+    told = {
+        title: key
+        for title, key in (("share λ", "share"), ("own round", "own_round"))
+        if any(row.get(key) is not None for row in result["domains"].values())
+    }
+    for name in ("domain", "AUC", "log loss", "samples", "positives", *told):
         domains.add_column(name, justify="left" if name == "domain" else "right")
     for name, row in _shown(result["domains"]):
         cells = figure(row["auc"]), figure(row["log_loss"]), f"{row['samples']:,}", f"{row['positives']:,}"
-        domains.add_row(name, *cells)
+        domains.add_row(escape(name), *cells, *(own(row[key]) for key in told.values()))
     console.print(domains)
     if len(result["domains"]) > _SHOWN:
         of = f"of {len(result['domains']):,} domains: --json has all."

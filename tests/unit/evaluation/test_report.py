@@ -115,6 +115,13 @@ def test_lift_and_intervals_are_those_of_the_paired_bootstrap(page: Page) -> Non
             assert verdict[i] == (expected.low > 0) - (expected.high < 0)
 
 
+def test_headline_counts_domains_that_gain_and_lose(page: Page) -> None:
+    lift = compare(three_runs()).lifts["mamdr"]
+    assert lift.gain > 1
+    assert f"Of 4 domains, {lift.gain} gain and {lift.lose} lose." in page.shown
+    assert page.row(0, "mamdr")[-1] == f"{lift.gain} / {lift.lose}"
+
+
 def test_domain_table_and_its_data_hold_the_same_figures_as_metrics(page: Page) -> None:
     runs, data = three_runs(), page.data
     assert data["samples"] == sorted(SIZES, reverse=True)
@@ -305,21 +312,109 @@ def test_seventy_thousand_domains_stay_small(tmp_path: Path, monkeypatch: pytest
     count = 70_000
     names = [f"theme {i:05d} of a large market" for i in range(count)]
     sizes = [40] * 2_000 + [1] * (count - 2_000)
+    own = {"shares": np.arange(count) % 5 / 4, "own_rounds": np.arange(count) % 30 + 1.0}
     runs = [
-        make_run(name, skill, names=names, sizes=sizes, one_class=())
-        for name, skill in (("alternate", 0.4), ("dn", 0.6), ("mamdr", 0.8))
+        make_run(name, skill, names=names, sizes=sizes, one_class=(), **own)
+        for name, skill in (("alternate", 0.4), ("dn", 0.6), ("mamdr", 0.3))
     ]
     out = build_report(runs, out=tmp_path / "report.html")
     assert out.stat().st_size < 15_000_000
     shown = Page(out.read_text(encoding="utf-8"))
     assert len(shown.data["names"]) == count
     assert sum(attributes.get("class") == "name" for _, attributes in shown.elements) == 50
-    worst, best, every = shown.tables[3:6]
+    losers, worst, best, every = shown.tables[3:7]
+    assert [line[2] for line in losers[1:]] == ["dn"] * 10 + ["mamdr"] * 10
     assert len(worst) == len(best) == 1 + 10
-    lifts = [float(line[3].replace("−", "-")) for line in (*worst[1:], *best[:0:-1])]
+    lifts = [lift_of(line[1]) for line in (*worst[1:], *best[:0:-1])]
     assert lifts == sorted(lifts)
     assert len(every) == 2 + 50
     assert "The other 69,950 domains" in shown.shown
+
+
+def lift_of(cell: str) -> float:
+    """The lift in a cell, which a flag may stand before and an interval behind."""
+    return float(cell.removeprefix("▼ loses").split()[0].replace("−", "-"))
+
+
+def flagged(page: Page, table: int) -> set[str]:
+    return {row[0] for row in page.tables[table] if any("▼ loses" in cell for cell in row)}
+
+
+def test_domains_that_lose_and_only_those_are_flagged(tmp_path: Path) -> None:
+    names = [f"domain {i:02d}" for i in range(40)]
+    sizes = [40 + 5 * i for i in range(40)]
+    runs = [
+        make_run(name, skill, names=names, sizes=sizes, one_class=(3,))
+        for name, skill in (("alternate", 0.5), ("dn", 0.3))
+    ]
+    lift = compare(runs).lifts["dn"]
+    below = {names[d] for d in np.flatnonzero(lift.high < 0)}
+    negative = {names[d] for d in np.flatnonzero(lift.estimate < 0)}
+    assert below
+    assert below < negative, "a lift below zero whose interval is not is what may not be flagged"
+    shown = render(tmp_path, runs)
+    losers, every = 3, 4
+    assert flagged(shown, every) == below
+    assert (lift.lose, lift.known) == (len(below), 39)
+    listed = [row[0] for row in shown.tables[losers][1:]]
+    assert listed == [names[d] for d in np.argsort(lift.estimate) if names[d] in below][:10]
+    assert flagged(shown, losers) == set(listed)
+    assert f"those where it lies below zero: {lift.lose} in dn." in shown.shown
+    figures = dict(zip(shown.tables[losers][0], shown.row(losers, listed[0]), strict=True))
+    first = names.index(listed[0])
+    assert figures["AUC of alternate"] == decimal(runs[0].aucs[first])
+    assert figures["AUC"] == decimal(runs[1].aucs[first])
+    assert figures["Samples"] == str(sizes[first])
+
+
+def test_where_no_domain_loses_none_is_flagged(tmp_path: Path) -> None:
+    runs = [
+        make_run("alternate", 0.4),
+        make_run("again", 0.4, probabilities=make_run("alternate", 0.4).probabilities),
+    ]
+    shown = render(tmp_path, runs)
+    assert "those where it lies below zero: 0 in again." in shown.shown
+    assert not any(flagged(shown, table) for table in range(len(shown.tables)))
+    assert "Share λ" not in shown.shown
+    assert "Own round" not in shown.shown
+
+
+def test_two_rows_have_a_lift_and_no_interval(tmp_path: Path) -> None:
+    """One positive and one negative: each draw is the same, so what looks like an interval is a point."""
+    names = [f"pair {i}" for i in range(200)]
+    runs = [make_run(name, names=names, sizes=[2] * 200, one_class=()) for name in ("alternate", "dn")]
+    lift = compare(runs).lifts["dn"]
+    assert (lift.estimate == -1).any(), "only pairs that were right before and are wrong now test anything"
+    assert (lift.known, lift.lose, lift.gain) == (0, 0, 0)
+    shown = render(tmp_path, runs)
+    assert not flagged(shown, len(shown.tables) - 2)
+    assert shown.data["lift"][0][1] == [None] * 200
+    name = names[int(np.flatnonzero(lift.estimate == -1)[0])]
+    assert any(row[0] == name and "−1.0000 n/a" in row for table in shown.tables for row in table if row)
+
+
+def test_each_run_shows_what_serves_a_domain(tmp_path: Path) -> None:
+    nan = float("nan")
+    shares, rounds = np.array([0.0, 0.5, 1.0, nan, 0.3333]), np.array([3, 12, nan, 1, 2])
+    runs = [
+        make_run("alternate", 0.4),
+        make_run("dn", 0.6, own_rounds=rounds[::-1]),
+        make_run("mamdr", 0.5, shares=shares, own_rounds=rounds),
+    ]
+    shown = render(tmp_path, runs)
+    assert shown.tables[-2][0][-2:] == ["Share λ", "Own round"]
+    assert shown.tables[-2][1][-3:] == ["mamdr", "dn", "mamdr"]
+    assert [shown.row(-2, name)[-3:] for name in NAMES] == [
+        ["0", "2", "3"],
+        ["0.5", "1", "12"],
+        ["1", "none", "none"],
+        ["none", "12", "1"],
+        ["0.3333", "3", "2"],
+    ]
+    order = [NAMES.index(name) for name in shown.data["names"]]
+    assert shown.data["share"] == [[[0, 5000, 10_000, None, 3333][d] for d in order]]
+    assert shown.data["round"][1] == [[3, 12, None, 1, 2][d] for d in order]
+    assert "Chosen on validation where train.shares says so" in shown.shown
 
 
 def test_many_runs_get_markers_of_their_own(tmp_path: Path) -> None:

@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from mamdr.errors import ConfigError
 from mamdr.evaluation.bootstrap import Interval, paired_bootstrap
 from mamdr.evaluation.ranking import rank_methods
-from mamdr.evaluation.report.summary import Progress, RunSummary, quiet
+from mamdr.evaluation.report.summary import Floats, Progress, RunSummary, quiet
 
 REPLICATES = 1000
 _FEWEST = 100
 _ROW_DRAWS = 1_500_000_000  # rows x replicates of one comparison: well under a minute
 _DOMAIN_DRAWS = 30_000_000  # domains x replicates: 120 MB
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class RunLift:
-    """AUC of a run minus AUC of the baseline: the mean over domains, and each domain [D] or NaN."""
+    """AUC of a run minus AUC of the baseline: the mean over domains, and each domain [D] or NaN.
+
+    A domain with one positive and one negative has an estimate and no interval: there is no row to draw in place of
+    another.
+    """
 
     mean: Interval | None
     estimate: Floats
@@ -32,18 +34,33 @@ class RunLift:
 
     @property
     def verdicts(self) -> NDArray[np.int64]:
-        """1 where the whole interval is above zero, -1 where it is below, else 0 [D]."""
+        """1 where a domain gains, -1 where it loses, else 0 [D]."""
         return (self.low > 0).astype(np.int64) - (self.high < 0)
 
     @property
-    def better(self) -> int:
-        """Domains that are clearly better than in the baseline."""
+    def known(self) -> int:
+        """Domains that have an interval."""
+        return int((~np.isnan(self.low)).sum())
+
+    @property
+    def gain(self) -> int:
+        """Domains that gain: the whole interval is above zero."""
         return int((self.verdicts == 1).sum())
 
     @property
-    def worse(self) -> int:
-        """Domains that are clearly worse than in the baseline."""
+    def lose(self) -> int:
+        """Domains that lose: the whole interval is below zero."""
         return int((self.verdicts == -1).sum())
+
+    def of(self, domain: int) -> tuple[float, float, float]:
+        """A domain's lift and the ends of its interval."""
+        return float(self.estimate[domain]), float(self.low[domain]), float(self.high[domain])
+
+    def losers(self, most: int) -> list[int]:
+        """Ids of the domains that lose, the lowest lift first, so many at most."""
+        ids = np.flatnonzero(self.verdicts == -1)
+        found: list[int] = ids[np.argsort(self.estimate[ids], kind="stable")][:most].tolist()
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +196,8 @@ def _lift(run: RunSummary, baseline: RunSummary, seed: int, replicates: int) -> 
     intervals = (result.domains[name] for name in run.domains)
     rows = [nan if i is None else (i.estimate, i.low, i.high) for i in intervals]
     estimate, low, high = np.array(rows, np.float64).reshape(-1, 3).T
+    two_rows = np.diff(np.asarray(run.offsets)) == 2  # with an AUC: one of each class
+    low[two_rows] = high[two_rows] = np.nan
     return RunLift(result.mean, estimate, low, high)
 
 

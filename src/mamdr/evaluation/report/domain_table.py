@@ -1,20 +1,22 @@
 """The table of all domains: its first page as HTML, and every domain as compact JSON for the page's script.
 
-The JSON holds columns, not rows, and whole numbers: AUC and lift in ten-thousandths, as the page prints them,
-null where there is none. 70,000 domains and three runs take about 5 MB.
+The JSON holds columns, not rows, and whole numbers: AUC, lift and share in ten-thousandths, as the page prints
+them, null where there is none. 70,000 domains and three runs take about 7 MB.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mamdr.evaluation.report.comparison import Comparison
-from mamdr.evaluation.report.tables import cell, row, run_title, table
-from mamdr.evaluation.report.text import clean, count, decimal, escape, interval, plural, signed
+from mamdr.evaluation.report.own import OWN, Own
+from mamdr.evaluation.report.summary import Floats
+from mamdr.evaluation.report.tables import cell, lift_cell, row, run_title, table
+from mamdr.evaluation.report.text import clean, count, decimal, escape, own, plural
 
 PAGE = 50
 _UNIT = 10_000
@@ -25,9 +27,9 @@ Values = list[int | None]
 def domain_data(comparison: Comparison) -> dict[str, Any]:
     """What the script needs, by column, domains from the largest to the smallest.
 
-    Keys: names, samples, positives [D]; auc: [D] for each run; lift: estimate, low, high and verdict (1
-    clearly better, -1 clearly worse, 0 open), each [D], for each run but the baseline. All but the verdicts
-    and the counts are ten-thousandths.
+    Keys: names, samples, positives [D]; auc: [D] for each run; lift: estimate, low, high and verdict (1 gains,
+    -1 loses, 0 open), each [D], for each run but the baseline; share, round: [D] for each run in which domains
+    have a part, or a round, of their own. All but the verdicts, the rounds and the counts are ten-thousandths.
     """
     order = np.argsort(-comparison.samples, kind="stable")
     domains = comparison.baseline.metrics.domains
@@ -43,11 +45,23 @@ def domain_data(comparison: Comparison) -> dict[str, Any]:
             ]
             for _, _, lift in comparison.challengers
         ],
+        **{
+            figure.key: [_whole(values[order], figure.unit) for _, _, values in _own(comparison, figure)]
+            for figure in OWN
+        },
     }
 
 
-def _whole(values: NDArray[np.float64]) -> Values:
-    return [None if np.isnan(v) else int(v) for v in np.rint(values * _UNIT)]
+def _own(comparison: Comparison, figure: Own) -> Iterator[tuple[int, str, Floats]]:
+    """The runs that have this figure: number on the page, name, values [D]."""
+    for i, run in enumerate(comparison.runs):
+        values = figure.of(run)
+        if values is not None:
+            yield i, run.name, values
+
+
+def _whole(values: Floats, unit: int = _UNIT) -> Values:
+    return [None if np.isnan(v) else int(v) for v in np.rint(values * unit)]
 
 
 def embed(value: object) -> str:
@@ -71,6 +85,8 @@ def domain_table(comparison: Comparison) -> str:
     if total > PAGE:
         more = f"The {PAGE} largest of {plural(total, 'domain')}; the others are shown by JavaScript."
     caption = "Largest domain first; n/a: a domain with one class has no AUC"
+    if comparison.lifts:
+        caption += "; ▼: the run loses there"
     return f"""<h3>All domains</h3>{_controls(comparison)}<noscript><p class="quiet">{more}</p></noscript>
 {table(caption, _head(comparison), rows, name="domain-table")}
 <script type="application/json" id="domain-data">{embed(data)}</script>"""
@@ -80,8 +96,8 @@ def _controls(comparison: Comparison) -> str:
     verdicts = ""
     if comparison.lifts:
         verdicts = """<label>Show <select id="domain-verdict"><option value="all">all domains</option>
-<option value="better">clearly better in some run</option>
-<option value="worse">clearly worse in some run</option><option value="none">n/a</option></select></label>"""
+<option value="gain">gains in some run</option><option value="lose">loses in some run</option>
+<option value="none">n/a</option></select></label>"""
     return f"""<div class="controls" id="domain-controls" hidden>
 <label>Filter <input type="search" id="domain-filter" placeholder="part of a name" autocomplete="off"></label>
 {verdicts}
@@ -101,10 +117,19 @@ def _head(comparison: Comparison) -> str:
     groups = _group("AUC", len(runs))
     if lifts:
         groups += _group(f"Lift against {comparison.baseline.name}, 95 % interval", len(runs) - 1)
+    owns = ""
+    for figure in OWN:
+        columns = [
+            _column(f"{figure.key}:{k}", run_title(i, name))
+            for k, (i, name, _) in enumerate(_own(comparison, figure))
+        ]
+        if columns:
+            groups += _group(figure.title, len(columns))
+            owns += "".join(columns)
     first = '<th rowspan="2" scope="col" data-sort="names"><button type="button">Domain</button></th>'
     second = _column("samples", "Samples", ' rowspan="2" aria-sort="descending"')
     third = _column("positives", "Positives", ' rowspan="2"')
-    return f"<tr>{first}{second}{third}{groups}</tr><tr>{aucs}{lifts}</tr>"
+    return f"<tr>{first}{second}{third}{groups}</tr><tr>{aucs}{lifts}{owns}</tr>"
 
 
 def _column(key: str, title: str, attributes: str = "") -> str:
@@ -120,16 +145,11 @@ def _row(data: dict[str, Any], i: int) -> str:
     """One domain, written as the script writes it."""
     cells = [cell(count(data["samples"][i])), cell(count(data["positives"][i]))]
     cells += [cell(decimal(_real(column[i]))) for column in data["auc"]]
-    cells += [_lift(verdict[i], *(_real(c[i]) for c in columns)) for *columns, verdict in data["lift"]]
+    for estimate, low, high, verdict in data["lift"]:
+        cells.append(lift_cell(_real(estimate[i]), _real(low[i]), _real(high[i]), verdict[i]))
+    cells += [cell(own(_real(column[i], figure.unit))) for figure in OWN for column in data[figure.key]]
     return row(f"<bdi>{escape(data['names'][i])}</bdi>", cells)
 
 
-def _real(value: int | None) -> float | None:
-    return None if value is None else value / _UNIT
-
-
-def _lift(verdict: int, value: float | None, low: float | None, high: float | None) -> str:
-    if value is None:
-        return '<td class="n">n/a</td>'
-    css = {1: " better", -1: " worse"}.get(verdict, "")
-    return f'<td class="n{css}">{signed(value)} <span class="ci">{interval(low, high)}</span></td>'
+def _real(value: int | None, unit: int = _UNIT) -> float | None:
+    return None if value is None else value / unit

@@ -10,6 +10,7 @@ from mamdr.evaluation.report.curves import legend
 from mamdr.evaluation.report.domain_table import domain_table
 from mamdr.evaluation.report.dots import Dot, Row, dot_axis, dot_plot, histogram
 from mamdr.evaluation.report.extremes import extremes_section
+from mamdr.evaluation.report.losers import losers_section
 from mamdr.evaluation.report.svg import axis, figure
 from mamdr.evaluation.report.text import count, decimal, escape, interval, plural, signed
 
@@ -26,9 +27,15 @@ def domains_section(comparison: Comparison) -> str:
     title, chart = "AUC by domain", _auc_chart(comparison, shown)
     if comparison.lifts:
         title, chart = "Lift by domain", _lift_chart(comparison, shown)
+    parts = (
+        _spread(comparison, rest),
+        losers_section(comparison) if comparison.lifts else "",
+        extremes_section(comparison) if len(rest) else "",
+        domain_table(comparison),
+    )
     return f"""<section aria-labelledby="domains"><h2 id="domains">{title}</h2>
 <p>{_introduction(comparison, len(shown))}</p>{chart}
-{_spread(comparison, rest)}{extremes_section(comparison) if len(rest) else ""}{domain_table(comparison)}</section>"""
+{"".join(parts)}</section>"""
 
 
 def _introduction(comparison: Comparison, drawn: int) -> str:
@@ -70,10 +77,11 @@ def _lifts(comparison: Comparison, domain: int) -> tuple[Dot, ...]:
     dots = []
     name = comparison.baseline.domains[domain]
     for index, run, lift in comparison.challengers:
-        value, low, high = (float(a[domain]) for a in (lift.estimate, lift.low, lift.high))
+        value, low, high = lift.of(domain)
         if not np.isnan(value):
             tip = f"{run.name} in {name}: {signed(value)} {interval(low, high)}"
-            dots.append(Dot(index, value, low, high, tip))
+            known = not np.isnan(low)
+            dots.append(Dot(index, value, low if known else None, high if known else None, tip))
     return tuple(dots)
 
 

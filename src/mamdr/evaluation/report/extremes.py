@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamdr.evaluation.report.comparison import Comparison
-from mamdr.evaluation.report.tables import Column, cell, heading, row, table
-from mamdr.evaluation.report.text import count, decimal, escape, plural, signed
+from mamdr.evaluation.report.own import own_cells, own_columns
+from mamdr.evaluation.report.summary import RunSummary
+from mamdr.evaluation.report.tables import Column, cell, heading, lift_cell, row, table
+from mamdr.evaluation.report.text import count, decimal, escape, plural
 
 SHOWN = 10  # at each end
 
@@ -22,27 +24,40 @@ def extremes_section(comparison: Comparison) -> str:
     order = known[np.argsort(values[known], kind="stable")]
     what = "lift in AUC" if comparison.lifts else "AUC"
     tables = (
-        _table(comparison, f"Lowest {what}", values, order[:SHOWN]),
-        _table(comparison, f"Highest {what}", values, order[::-1][:SHOWN]),
+        _table(comparison, run, f"Lowest {what}", order[:SHOWN]),
+        _table(comparison, run, f"Highest {what}", order[::-1][:SHOWN]),
     )
     return f"""<h3>Worst and best</h3>
 <p>By {what} of <bdi>{escape(run.name)}</bdi>, of {plural(len(known), "domain")} that have an AUC. With few rows a
 domain's figure is mostly chance: see its samples.</p>{"".join(tables)}"""
 
 
-def _table(comparison: Comparison, caption: str, values: NDArray[np.float64], ids: NDArray[np.int64]) -> str:
-    titles = ("Domain", "Samples", "Positives", "Lift" if comparison.lifts else "AUC")
-    show = signed if comparison.lifts else decimal
+def _table(comparison: Comparison, run: RunSummary, caption: str, ids: NDArray[np.int64]) -> str:
+    what = "Lift, 95 % interval" if comparison.lifts else "AUC"
+    columns = [
+        Column("Domain", number=False),
+        *map(Column, (what, "Samples", "Positives")),
+        *own_columns([run]),
+    ]
     domains = comparison.baseline.metrics.domains
     rows = (
         row(
             f"<bdi>{escape(domains[d].name)}</bdi>",
             [
+                _figure(comparison, d),
                 cell(count(domains[d].samples)),
                 cell(count(domains[d].positives)),
-                cell(show(float(values[d]))),
+                *own_cells([run], run, d),
             ],
         )
         for d in ids
     )
-    return table(caption, heading([Column(title, title != "Domain") for title in titles]), rows)
+    return table(caption, heading(columns), rows)
+
+
+def _figure(comparison: Comparison, domain: int) -> str:
+    """The lift of the best run, or the AUC of the only one."""
+    if not comparison.lifts:
+        return cell(decimal(comparison.baseline.metrics.domains[domain].auc))
+    lift = comparison.leader[2]
+    return lift_cell(*lift.of(domain), int(lift.verdicts[domain]))

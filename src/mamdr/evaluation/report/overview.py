@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from mamdr.evaluation.bootstrap import Interval
-from mamdr.evaluation.report.comparison import Comparison
+from mamdr.evaluation.report.comparison import Comparison, RunLift
 from mamdr.evaluation.report.summary import RunSummary
 from mamdr.evaluation.report.svg import Axis, axis, colour, line, mark
 from mamdr.evaluation.report.tables import Column, cell, heading, row, run_title, table
@@ -39,9 +39,13 @@ def headline(comparison: Comparison) -> str:
     return (
         f"{_name(run)} has the highest mean AUC, <b>{decimal(run.metrics.mean_auc)}</b>: "
         f"<b>{signed(lift.mean.estimate)}</b> {interval(lift.mean.low, lift.mean.high)} against "
-        f"{_name(base)}. Of {scored}, {count(lift.better)} are clearly better and {count(lift.worse)} "
-        f"clearly worse.{doubt}"
+        f"{_name(base)}. Of {scored}, {_gain_and_lose(lift)}.{doubt}"
     )
+
+
+def _gain_and_lose(lift: RunLift) -> str:
+    gain, lose = ("gains" if lift.gain == 1 else "gain"), ("loses" if lift.lose == 1 else "lose")
+    return f"{count(lift.gain)} {gain} and {count(lift.lose)} {lose}"
 
 
 def _name(run: RunSummary) -> str:
@@ -54,7 +58,7 @@ def summary_section(comparison: Comparison) -> str:
     note = ""
     if comparison.lifts:
         titles[2:2] = ["Lift in mean AUC, 95 % interval", "RANK"]
-        titles.append("Domains better / worse")
+        titles.append("Domains that gain / lose")
         names = ", ".join(_name(run) for run in comparison.runs)
         note = f"<p>RANK is among these {len(comparison.runs)} runs: {names}.</p>"
     ends = [v for lift in comparison.lifts.values() if lift.mean for v in (lift.mean.low, lift.mean.high)]
@@ -79,8 +83,8 @@ def _summary_row(comparison: Comparison, index: int, run: RunSummary, x: Axis) -
         rank = _figure(ranks.get(run.name), list(ranks.values()), min, digits=2)
         lift = comparison.lifts.get(run.name)
         cells[1:1] = [_lift(index, run, lift.mean if lift else None, x), rank]
-        verdicts = f"{count(lift.better)} / {count(lift.worse)}" if lift else "–"
-        cells.append(_value(verdicts, lift.better if lift else None))
+        verdicts = f"{count(lift.gain)} / {count(lift.lose)}" if lift else "–"
+        cells.append(_value(verdicts, lift.gain if lift else None))
     return row(run_title(index, run.name), cells)
 
 

@@ -18,6 +18,7 @@ from mamdr.evaluation.report.conflict import conflict_section
 from mamdr.evaluation.report.curves import curves_section
 from mamdr.evaluation.report.domains import domains_section
 from mamdr.evaluation.report.overview import headline, runs_section, summary_section
+from mamdr.evaluation.report.own import known
 from mamdr.evaluation.report.svg import definitions
 from mamdr.evaluation.report.text import count, escape, plural
 
@@ -127,6 +128,7 @@ def _notes(comparison: Comparison) -> str:
     ]
     if comparison.lifts:
         notes += _comparison_notes(comparison)
+    notes += [(figure.title, figure.note) for figure in known(comparison.runs)]
     notes += [
         ("Log loss", "Mean over all rows of −ln of the probability given to what happened, in nats."),
         (
@@ -149,7 +151,11 @@ def _comparison_notes(comparison: Comparison) -> list[tuple[str, str]]:
             "both runs. It speaks about these domains, other rows of them, and these trained models, not "
             "about other seeds.",
         ),
-        ("Clearly better, worse", "The whole interval of a domain lies on one side of zero."),
+        (
+            "Gains, loses",
+            "The whole interval of a domain's lift lies above zero, or below it (▼). A domain with one positive "
+            "and one negative has no interval, as there is no row to draw in place of another.",
+        ),
         (
             "RANK",
             "A run's place by AUC in each domain, ties sharing theirs, averaged over the domains where all "

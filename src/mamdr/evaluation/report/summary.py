@@ -14,6 +14,7 @@ from mamdr.training.conflict import read_conflict
 from mamdr.training.run import Run
 
 Array = NDArray[Any]
+Floats = NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
 """Told of work as it is done: what, steps done, steps in all."""
 
@@ -64,6 +65,9 @@ class RunSummary:
         version: the mamdr that trained the run.
         chosen_by: what chose `best_round`.
         conflict: what `mamdr conflict` found, when it was run.
+        shares: λ of each domain [D], how much of its own part serves it, NaN where it has none; None when no domain
+            has one, or nothing tells (`training.served`).
+        own_rounds: the round of its own that serves each domain [D], NaN where the run's best round does; else None.
     """
 
     name: str
@@ -85,6 +89,8 @@ class RunSummary:
     version: str = ""
     chosen_by: str = "mean validation AUC"
     conflict: Mapping[str, Any] | None = None
+    shares: Floats | None = None
+    own_rounds: Floats | None = None
 
     @classmethod
     def from_run(
@@ -100,7 +106,7 @@ class RunSummary:
             scores.append(probabilities)
             progress(f"Scoring {name or run.name}", domain + 1, len(names))
         labels, offsets, probabilities = rows.labels.numpy(), rows.offsets.numpy(), np.concatenate(scores)
-        info, users = run.info, rows.columns["user_id"].numpy()
+        info, users, served = run.info, rows.columns["user_id"].numpy(), run.served or ()
         return cls(
             name=name or run.name,
             strategy=info["strategy"],
@@ -121,6 +127,8 @@ class RunSummary:
             version=info["version"],
             chosen_by=_MONITORS.get(info["monitor"], info["monitor"]),
             conflict=read_conflict(run.folder, run.data.fingerprint) if run.folder else None,
+            shares=_column([domain.share for domain in served]),
+            own_rounds=_column([domain.own_round for domain in served]),
         )
 
     @property
@@ -130,9 +138,15 @@ class RunSummary:
         return sum(times) if times and len(times) == len(self.rounds) else None
 
     @property
-    def aucs(self) -> NDArray[np.float64]:
+    def aucs(self) -> Floats:
         """AUC of each domain [D], NaN where there is none."""
         return np.array([np.nan if d.auc is None else d.auc for d in self.metrics.domains], np.float64)
+
+
+def _column(values: Sequence[float | None]) -> Floats | None:
+    """Values [D], NaN where there is none; None where there is none at all."""
+    column = np.array(values, np.float64)  # numpy takes None for NaN
+    return None if np.isnan(column).all() else column
 
 
 def _record(event: Mapping[str, Any]) -> RoundRecord:

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mamdr.evaluation.report.svg import chip
-from mamdr.evaluation.report.text import escape
+from mamdr.evaluation.report.text import NOT_AVAILABLE, escape, interval, missing, signed
+
+FLAG = '<span aria-hidden="true">▼</span><span class="heard"> loses</span> '
+"""Stands before a lift whose interval lies below zero: a sign for the eye, a word for a screen reader."""
 
 
 class Column(NamedTuple):
@@ -45,6 +48,14 @@ def row(title: str, cells: Iterable[str]) -> str:
 def cell(text: str, *, number: bool = True) -> str:
     """One value, escaped."""
     return f"<td{_css(number)}>{escape(text)}</td>"
+
+
+def lift_cell(value: float | None, low: float | None, high: float | None, verdict: int) -> str:
+    """A domain's lift and its interval; one that loses (verdict -1) is flagged, not by colour alone."""
+    if missing(value):
+        return cell(NOT_AVAILABLE)
+    css, flag = {1: (" gain", ""), -1: (" lose", FLAG)}.get(verdict, ("", ""))
+    return f'<td class="n{css}">{flag}{signed(value)} <span class="ci">{interval(low, high)}</span></td>'
 
 
 def run_title(index: int, name: str) -> str:

@@ -68,6 +68,15 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     return f"[{signed(low, digits)}, {signed(high, digits)}]"
 
 
+def own(value: float | None) -> str:
+    """A share or a round of a domain's own, as short as it can be said.
+
+    >>> own(0.5), own(1.0), own(7.0), own(None)
+    ('0.5', '1', '7', 'none')
+    """
+    return "none" if value is None or math.isnan(value) else f"{round(value, 4):g}"
+
+
 def count(value: int) -> str:
     """A whole number with its thousands marked.
 

@@ -1,7 +1,7 @@
 "use strict";
 // The page is whole without this script; it adds paging, filtering and sorting of the tables, and quick tooltips.
 (() => {
-  const MINUS = "\u2212", NONE = "n/a";
+  const MINUS = "\u2212", NONE = "n/a", NO_OWN = "none";
   const byId = (id) => document.getElementById(id);
   document.documentElement.classList.add("js");
 
@@ -65,9 +65,22 @@
 
     const tests = {
       all: () => true,
-      better: (i) => verdicts.some((v) => v[i] === 1),
-      worse: (i) => verdicts.some((v) => v[i] === -1),
+      gain: (i) => verdicts.some((v) => v[i] === 1),
+      lose: (i) => verdicts.some((v) => v[i] === -1),
       none: (i) => data.auc.some((column) => column[i] === null),
+    };
+    const own = (n, unit) => (n === null ? NO_OWN : String(n / unit));
+    const lift = (value, low, high, sure) => {
+      if (value === null) return element("td", "n", NONE);
+      const cell = element("td", sure === 1 ? "n gain" : sure === -1 ? "n lose" : "n");
+      if (sure === -1) {
+        const sign = element("span", "", "\u25bc");
+        sign.setAttribute("aria-hidden", "true");
+        cell.append(sign, element("span", "heard", " loses"), " ");
+      }
+      const range = low === null ? NONE : `[${signed(low)}, ${signed(high)}]`;
+      cell.append(signed(value) + " ", element("span", "ci", range));
+      return cell;
     };
     const row = (i) => {
       const tr = element("tr");
@@ -77,11 +90,10 @@
       tr.append(head, element("td", "n", grouped(data.samples[i])), element("td", "n", grouped(data.positives[i])));
       for (const column of data.auc) tr.append(element("td", "n", column[i] === null ? NONE : decimal(column[i])));
       for (const [value, low, high, sure] of data.lift) {
-        const css = sure[i] === 1 ? "n better" : sure[i] === -1 ? "n worse" : "n";
-        const cell = element("td", css, value[i] === null ? NONE : signed(value[i]) + " ");
-        if (value[i] !== null) cell.append(element("span", "ci", `[${signed(low[i])}, ${signed(high[i])}]`));
-        tr.append(cell);
+        tr.append(lift(value[i], low[i], high[i], sure[i]));
       }
+      for (const column of data.share) tr.append(element("td", "n", own(column[i], 10000)));
+      for (const column of data.round) tr.append(element("td", "n", own(column[i], 1)));
       return tr;
     };
     const draw = () => {
@@ -103,8 +115,8 @@
     };
     const column = (key) => {
       const [kind, index] = key.split(":");
-      if (kind === "auc") return data.auc[index];
-      return kind === "lift" ? data.lift[index][0] : data[kind];
+      if (kind === "lift") return data.lift[index][0];
+      return index === undefined ? data[kind] : data[kind][index];
     };
     sortable(table, (th, up) => {
       const values = column(th.dataset.sort);
