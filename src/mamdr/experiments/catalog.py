@@ -7,6 +7,7 @@ from typing import Any
 
 from mamdr import models, strategies
 from mamdr.experiments.design import Experiment, Line, Tables
+from mamdr.strategies import MAMDR
 
 _MODEL_LABELS = {
     "mlp": "MLP",
@@ -81,6 +82,28 @@ _INDUSTRY = (
     Line("raw+mamdr", "RAW+MAMDR", {**_MLP, "strategy": {"name": "mamdr"}}),
 )
 
+_OWN: Tables = {"train": {"choose": "domain", "shares": [0.0, 0.5, 1.0]}}
+_MEAN = {"averaging": MAMDR.safe().averaging}
+
+
+def _part(name: str, label: str, strategy: Mapping[str, Any], tables: Tables | None = None) -> Line:
+    return Line(name, label, {**_MLP, **(tables or {}), "strategy": strategy})
+
+
+_PARTS = (
+    _part("alternate", "Alternate", {"name": "alternate"}),
+    _part("alternate+own", "Alternate, own rounds", {"name": "alternate"}, _OWN),
+    _part("alternate+mean", "Alternate, mean of rounds", {"name": "alternate", **_MEAN}),
+    _part("alternate+both", "Alternate, both", {"name": "alternate", **_MEAN}, _OWN),
+    _part("joint", "Joint", {"name": "joint"}),
+    _part("joint+both", "Joint, both", {"name": "joint", **_MEAN}, _OWN),
+    _part("dn", "DN", {"name": "dn"}),
+    _part("mamdr-paper", "MAMDR of the paper", {"name": "mamdr"}),
+    _part("mamdr", "MAMDR, safe", strategies.describe(MAMDR.safe()), _OWN),
+    _part("mamdr-own", "MAMDR, safe, one round for all", strategies.describe(MAMDR.safe())),
+)
+"""MAMDR with what keeps it safe, and each part of that by itself, over plain training."""
+
 _ALL = (
     Experiment(
         "table-5",
@@ -137,6 +160,10 @@ _ALL = (
         "grid",
         "outer=1",
     ),
+    Experiment(
+        "safe", "the safe MAMDR and what each part of it brings", _PARTS, _ONE, "methods", "alternate"
+    ),
+    Experiment("safe-domains", "the same, domain by domain", _PARTS, _ONE, "domains", "alternate"),
     Experiment(
         "models",
         "every model with Alternate, DN, DR and MAMDR",

@@ -51,12 +51,29 @@ def _domains(summary: Summary) -> tuple[list[str], list[list[str]]]:
     entries = [
         (label, entry) for name, label in summary.rows for entry in summary.entries if entry.row == name
     ]
+    above = [(label, entry) for label, entry in entries if entry.lift]
     heads = ["domain", "test rows", *(label for label, _ in entries)]
+    heads += [f"{label} − {summary.base}" for label, _ in above]
     lines = [
-        [name, f"{summary.samples[name]:,}", *(_figure(entry.domains.get(name)) for _, entry in entries)]
+        [
+            name,
+            f"{summary.samples[name]:,}",
+            *(_figure(entry.domains.get(name)) for _, entry in entries),
+            *(_lift(entry.domain_lifts.get(name)) for _, entry in above),
+        ]
         for name in summary.shown_domains
     ]
-    return heads, [*lines, ["mean of all", "", *(_text(entry) for _, entry in entries)]]
+    means = [*(_text(entry) for _, entry in entries), *(_lift(entry.lift) for _, entry in above)]
+    return heads, [*lines, ["mean of all", "", *means]]
+
+
+def _lift(lift: Spread | None) -> str:
+    """A lift with its interval; one whose interval lies below zero says so."""
+    if lift is None:
+        return ""
+    loses = lift.half is not None and lift.mean + lift.half < 0
+    half = "" if lift.half is None else f" ± {lift.half:.4f}"
+    return f"{lift.mean:+.4f}{half}" + (" loses" if loses else "")
 
 
 def _grid(summary: Summary) -> tuple[list[str], list[list[str]]]:
@@ -94,7 +111,12 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "ranked": list(summary.ranked),
         "missing": summary.missing,
         "entries": [
-            {**vars(entry), "test": _spread(entry.test), "lift": _spread(entry.lift)}
+            {
+                **vars(entry),
+                "test": _spread(entry.test),
+                "lift": _spread(entry.lift),
+                "domain_lifts": {name: _spread(lift) for name, lift in entry.domain_lifts.items()},
+            }
             for entry in summary.entries
         ],
     }

@@ -27,6 +27,7 @@ class Entry:
         least: the smallest such lift.
         rank: mean over seeds of RANK among the entries of its column, or of the whole table of methods.
         domains: each domain's AUC, mean over seeds.
+        domain_lifts: each domain's lift, as `lift`; none for the baseline.
         val: mean validation AUC of the chosen rounds; rounds, seconds: medians (of the round chosen, of one round).
         failed: seeds whose training diverged.
         paper: what the paper prints.
@@ -39,6 +40,7 @@ class Entry:
     least: float | None
     rank: float | None
     domains: Aucs
+    domain_lifts: dict[str, Spread]
     val: float | None
     round: float | None
     seconds: float | None
@@ -183,6 +185,7 @@ def _entry(
         least=min(lifts, default=None),
         rank=rank,
         domains={name: _mean([aucs_of(r)[name] for r in good.values()]) for name in names},
+        domain_lifts={name: lift for name in names if (lift := spread(_lifts(name, good, base)))},
         val=_mean([r["val"] for r in good.values()]),
         round=_median([r["round"] for r in good.values()]),
         seconds=_median([r["seconds_a_round"] for r in good.values()]),
@@ -192,6 +195,14 @@ def _entry(
         finetuned=bool(first.get("finetuned")),
         paper=published(experiment.name, data, *place),
     )
+
+
+def _lifts(domain: str, good: Mapping[int, Result], base: Mapping[int, Result]) -> list[float]:
+    """A domain's lifts, of the seeds that both have an AUC for."""
+    pairs = [
+        (aucs_of(r)[domain], aucs_of(base[s])[domain]) for s, r in good.items() if "test" in base.get(s, {})
+    ]
+    return [auc - below for auc, below in pairs if auc is not None and below is not None]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -89,6 +89,26 @@ class MAMDR:
         domain as its own last helper."""
         return cls(num_helpers=num_helpers, include_self=True, inner_state="kept", start="random")
 
+    @classmethod
+    def safe(cls) -> MAMDR:
+        """What the recipe `mamdr` takes, for who cannot tune.
+
+        Shared parameters are the mean of rounds of plain training (`strategies.averaging`), and the data's size sets
+        what specific parts may cost (`strategies.budget`).
+
+        Serve it with shares that may be zero and by each domain's own round (`train.shares`, `train.choose`): then no
+        domain is below the shared parameters on validation. Measured in docs/findings.md.
+        """
+        return cls(
+            outer_lr=1.0,
+            inner_state="shared",
+            averaging=0.8,
+            num_helpers="auto",
+            helper_steps="auto",
+            own_steps="auto",
+            specific_lr=0.3,
+        )
+
     @property
     def parts(self) -> Then:
         """The pair that this is."""
