@@ -65,7 +65,7 @@ def _joined(
 
 def _train(data: Path, out: Path, rounds: int, seed: int) -> Run:
     recipe = Recipe.load(
-        Path(__file__).parents[1] / "recipes" / "mlp-mamdr.toml",
+        Path(__file__).parents[1] / "recipes" / "mamdr-paper.toml",
         ["model.embedding=32", "model.hidden=[64, 32]", f"train.rounds={rounds}", f"train.seed={seed}"],
     )
     return train(recipe, Dataset.load(data), out)

@@ -16,7 +16,7 @@ from mamdr.training.train import train as train_recipe
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/mlp-mamdr.toml.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/mamdr.toml.")],
     data: Annotated[Path, typer.Option("--data", help="A data folder.")],
     out: Annotated[Path, typer.Option("--out", help="The run folder to make.")],
     values: Annotated[
@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train what a recipe says, and keep the round that validation prefers.
 
-    Example: mamdr train recipes/mlp-mamdr.toml --data data/amazon --out runs/mamdr --set train.seed=2
+    Example: mamdr train recipes/mamdr.toml --data data/amazon --out runs/mamdr --set train.seed=2
     """
     settings = Recipe.load(recipe, values or [])
     dataset = Dataset.load(data)

@@ -15,7 +15,7 @@ from mamdr.training import Recipe
 
 def tune(
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe with a [search] table, such as recipes/mlp-mamdr.toml.")
+        Path, typer.Argument(help="A recipe with a [search] table, such as recipes/mamdr.toml.")
     ],
     data: Annotated[Path, typer.Option("--data", help="A data folder; its test rows are not read.")],
     out: Annotated[Path, typer.Option("--out", help="Where the search lies; goes on with what is there.")],
@@ -29,7 +29,7 @@ def tune(
 ) -> None:
     """Search for settings by validation alone, and write the best as OUT/best.toml. Needs the extra [tune].
 
-    Example: mamdr tune recipes/mlp-mamdr.toml --data data/amazon --out tuned --trials 20 --set train.rounds=15
+    Example: mamdr tune recipes/mamdr.toml --data data/amazon --out tuned --trials 20 --set train.rounds=15
     """
 
     def heard(trial: Trial) -> None:

@@ -11,6 +11,7 @@ import tomli_w
 
 from mamdr.engine import inner
 from mamdr.errors import ConfigError
+from mamdr.experiments import EXPERIMENTS, cells
 from mamdr.models import MODELS
 from mamdr.parameters import outer
 from mamdr.strategies import MAMDR, STRATEGIES, Alternate, DomainNegotiation, Then
@@ -62,9 +63,9 @@ def assert_within(written: dict[str, Any], said: dict[str, Any]) -> None:
 
 
 def test_there_is_a_recipe_of_the_paper_for_each_strategy() -> None:
-    assert {f"mlp-{name}" for name in STRATEGIES} <= {path.stem for path in SHIPPED}
     for name in STRATEGIES:
-        recipe = Recipe.load(ROOT / "recipes" / f"mlp-{name}.toml")
+        file = "mamdr-paper" if name == "mamdr" else f"mlp-{name}"
+        recipe = Recipe.load(ROOT / "recipes" / f"{file}.toml")
         assert recipe.model == {
             "name": "mlp",
             "embedding": 128,
@@ -74,6 +75,16 @@ def test_there_is_a_recipe_of_the_paper_for_each_strategy() -> None:
         }
         assert (recipe.walk.batch_size, recipe.walk.inner) == (1024, inner.Adam(lr=0.001))
         assert recipe.tables()["strategy"]["name"] == name
+
+
+def test_the_recipe_mamdr_is_what_experiments_call_safe() -> None:
+    recipe = Recipe.load(ROOT / "recipes" / "mamdr.toml")
+    assert recipe.strategy == MAMDR.safe()
+    (line,) = cells(EXPERIMENTS["safe"], 1, rows=["mamdr"])
+    assert line.recipe.strategy == MAMDR.safe()
+    assert (line.recipe.train.choose, line.recipe.train.shares) == (recipe.train.choose, recipe.train.shares)
+    assert recipe.train.choose == "domain"
+    assert 0.0 in recipe.train.shares
 
 
 def test_defaults_are_spelt_out(recipe: Path) -> None:
