@@ -15,13 +15,15 @@ import pytest
 from tests.commands import Command, good
 from tests.unit.training.runs import RECIPE as TABLES
 from tests.unit.training.runs import WALK, Normed
+from torch import nn
 
 import mamdr
 from mamdr.errors import CheckpointError
 from mamdr.parameters import Specific
 from mamdr.strategies import MAMDR, Finetune, Separate, Strategy
-from mamdr.testing import same_bits, tiny_market
+from mamdr.testing import TwoTables, same_bits, tiny_market
 from mamdr.training import Run, Trainer, TrainOptions, checkpoint
+from mamdr.training.shelf import Shelf
 
 ROUNDS = 3
 RECIPE = f"""
@@ -44,12 +46,18 @@ patience = 0
 
 
 def train(
-    folder: Path | None, memory: str | None, strategy: Strategy, *, resume: bool = False, **options: Any
+    folder: Path | None,
+    memory: str | None,
+    strategy: Strategy,
+    *,
+    resume: bool = False,
+    module: Callable[[], nn.Module] = Normed,
+    **options: Any,
 ) -> Run:
     settings = TrainOptions(**{"rounds": ROUNDS, "patience": 0, **options})
     specific = Specific(rank=1, memory=memory)
     trainer = Trainer(
-        Normed(), tiny_market(), strategy, settings, WALK, specific=specific, folder=folder, recipe=TABLES
+        module(), tiny_market(), strategy, settings, WALK, specific=specific, folder=folder, recipe=TABLES
     )
     return trainer.fit(resume=resume)
 
@@ -73,6 +81,21 @@ def test_on_disk_is_in_memory_and_stopping_changes_nothing(
     del stopped
     gc.collect()
     assert not list((tmp_path / "disk").glob(".*.part"))
+
+
+def test_rounds_of_their_own_are_on_disk_too(tmp_path: Path) -> None:
+    """What serves each domain by its own round is as bounded as its specific part."""
+    how: dict[str, Any] = {"module": TwoTables, "choose": "domain", "shares": (0.0, 1.0)}
+    straight = train(tmp_path / "memory", None, MAMDR(num_helpers=1), **how)
+    for rounds in range(1, ROUNDS + 1):
+        memory = ("1KB", "1MB", None)[rounds % 3]
+        stopped = train(tmp_path / "disk", memory, MAMDR(num_helpers=1), rounds=rounds, resume=True, **how)
+    assert straight.state.chosen
+    assert same_bits(straight.state, stopped.state)
+    on_disk = train(tmp_path / "small", "1KB", MAMDR(num_helpers=1), **how)
+    assert isinstance(on_disk.state.chosen, Shelf)
+    assert same_bits(straight.state, on_disk.state)
+    assert straight.evaluate() == on_disk.evaluate()
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,9 @@ class Specific:
         parameters: "all"; "dense" (all but the tables' rows); or names of parameters, as patterns with * and ?.
         rank: r >= 1; None keeps matrices whole. A matrix that two factors would not make smaller, r (m + n) >= m n, is
             kept whole, as are vectors and rows; of a stack of matrices [..., m, n] each is factored by itself.
-        memory: how much memory the parts of all domains may take, such as "512MB": what is not used at the time is on
-            disk, in the run's folder, and checkpoints share its files. None keeps all of them in memory. Makes no
+        memory: how much memory the parts of all domains may take, such as "512MB" (and as much again what rounds of
+            their own serve them with, `train.choose`): what is not used at the time is on disk, in the run's folder,
+            and checkpoints share its files. None keeps all of them in memory. Makes no
             difference to what is learned, and may change from one sitting to the next.
 
     Cost of a rank: a singular value decomposition of each matrix at each push (about 15 ms for 256 x 384 on one

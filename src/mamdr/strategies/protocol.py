@@ -189,7 +189,7 @@ class State:
     tuned: MutableMapping[int, Point] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
-    chosen: dict[int, Point] = field(default_factory=dict)
+    chosen: MutableMapping[int, Point] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:

@@ -46,8 +46,6 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         f"shared/table/{t.name}": v for t, v in zip(state.space.tables, state.shared.tables, strict=True)
     }
     part = state.space.part
-    if state.chosen:
-        tensors |= points_out("chosen", [state.chosen[d] for d in sorted(state.chosen)], state.space)
     for prefix, purposes in _shelves({p: m.points for p, m in state.moments.items()}).items():
         name = prefix.rpartition("/")[2]
         tensors |= points_out(prefix, [state.moments[p].points[name] for p in purposes], state.space)
@@ -72,12 +70,14 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "extra": dict(extra),
     }
     with atomic_folder(folder, overwrite=True, error=CheckpointError) as new:
-        for prefix, parts in {"specific": state.specific, "tuned": state.tuned}.items():
+        of = {"specific": state.specific, "tuned": state.tuned, "chosen": state.chosen}
+        for prefix, parts in of.items():
             if isinstance(parts, Shelf):
                 own, meta["shelves"][prefix] = shelf_out(prefix, parts, new)
                 tensors |= own
             elif parts or prefix == "specific":
-                tensors |= points_out(prefix, [parts[domain] for domain in sorted(parts)], part)
+                points = [parts[domain] for domain in sorted(parts)]
+                tensors |= points_out(prefix, points, state.space if prefix == "chosen" else part)
         stated = SHELVED if meta["shelves"] else FORMAT
         if stated == FORMAT:
             del meta["shelves"]
@@ -86,13 +86,15 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         write_json(new / _META, {"format": stated, "sha256": _digest(meta), "content": meta})
 
 
-def load(folder: Path, space: Space, place: Callable[[], Parts] = dict) -> tuple[State, dict[str, Any]]:
+def load(
+    folder: Path, space: Space, place: Callable[[Space], Parts] = lambda space: {}
+) -> tuple[State, dict[str, Any]]:
     """Read a state back, with `extra`.
 
     Args:
         folder: what `save` wrote.
         space: of the module that goes on; it must be the one that was saved.
-        place: makes an empty mapping for specific parts, in memory or a shelf.
+        place: makes an empty mapping for domains' points of a space, in memory or a shelf.
 
     Raises:
         CheckpointError: the folder is absent, damaged, of another format, or of another module.
@@ -121,16 +123,16 @@ def load(folder: Path, space: Space, place: Callable[[], Parts] = dict) -> tuple
     shared = LocalStore(
         space, tensors["shared/dense"], [tensors[f"shared/table/{t.name}"] for t in space.tables]
     )
-    specific = _parts("specific", meta["domains"], meta, tensors, folder, space, place)
+    specific = _parts("specific", meta["domains"], meta, tensors, folder, place(space.part), space.part)
     moments = {purpose: Moments(step) for purpose, (step, _) in meta["moments"].items()}
     for prefix, purposes in _shelves({p: names for p, (_, names) in meta["moments"].items()}).items():
         for purpose, point in zip(purposes, points_in(prefix, tensors, space), strict=True):
             moments[purpose].points[prefix.rpartition("/")[2]] = point
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
-    tuned = _parts("tuned", owners, meta, tensors, folder, space, place)
+    tuned = _parts("tuned", owners, meta, tensors, folder, place(space.part), space.part)
     chosen = meta.get("chosen", [])  # absent from checkpoints of before domains had rounds of their own
-    own = dict(zip(chosen, points_in("chosen", tensors, space) if chosen else [], strict=True))
+    own = _parts("chosen", chosen, meta, tensors, folder, place(space), space)
     kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
     memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
@@ -190,15 +192,15 @@ def _parts(
     meta: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     folder: Path,
+    parts: Parts,
     space: Space,
-    place: Callable[[], Parts],
 ) -> Parts:
-    """Specific parts, which may be wanted in memory or on a shelf, however they were saved."""
-    parts, files = place(), meta.get("shelves", {}).get(prefix)
+    """Domains' points of a space, put into `parts`, which may be in memory or on a shelf, however they were saved."""
+    files = meta.get("shelves", {}).get(prefix)
     if files is None:
-        parts.update(zip(domains, points_in(prefix, tensors, space.part) if domains else [], strict=True))
+        parts.update(zip(domains, points_in(prefix, tensors, space) if domains else [], strict=True))
         return parts
-    shelf = parts if isinstance(parts, Shelf) else Shelf(space.part, 0)
+    shelf = parts if isinstance(parts, Shelf) else Shelf(space, 0)
     try:
         wrong = shelf_in(prefix, tensors, files, folder, shelf)
         if wrong is None and parts is not shelf:

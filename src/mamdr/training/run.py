@@ -96,7 +96,7 @@ class Run:
         specific = Recipe.specific_of(tables)
         space = specific.applied(trace(module, data.schema))
         best = checkpoint_folder(folder, info["best_round"])
-        state, _ = checkpoint.load(best, space, functools.partial(place_of, specific, space))
+        state, _ = checkpoint.load(best, space, functools.partial(place_of, specific))
         return cls(module, space, strategy, state, data, Recipe.walk_of(tables), info, folder)
 
     @property

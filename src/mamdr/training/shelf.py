@@ -155,5 +155,5 @@ def size_of(point: Point) -> int:
 
 
 def place_of(specific: Specific, space: Space, beside: Path | None = None) -> MutableMapping[int, Point]:
-    """An empty mapping for specific parts: a shelf where a setting bounds their memory, else a dict."""
-    return {} if specific.memory is None else Shelf(space.part, bytes_of(specific.memory), beside)
+    """An empty mapping for domains' points of this space: a shelf where a setting bounds their memory, else a dict."""
+    return {} if specific.memory is None else Shelf(space, bytes_of(specific.memory), beside)

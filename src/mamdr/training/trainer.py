@@ -22,7 +22,7 @@ from mamdr.evaluation.conflict import conflict
 from mamdr.evaluation.metrics import Metrics
 from mamdr.files import discard, sweep
 from mamdr.memory import peak_mb
-from mamdr.parameters import LocalStore, Point, Specific
+from mamdr.parameters import LocalStore, Point, Space, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
@@ -223,8 +223,9 @@ class Trainer:
         """A fresh state, or the last checkpoint's."""
         fresh = State(
             LocalStore.of(self.module, self.space),
-            self._place(),
-            tuned=self._place(),
+            self._place(self.space.part),
+            tuned=self._place(self.space.part),
+            chosen=self._place(self.space),
             buffers={name: buffer.clone() for name, buffer in self.module.named_buffers()},
             seed=derive(self.options.seed, "strategy"),
         )
@@ -321,9 +322,9 @@ class Trainer:
             return checkpoint.load(best, self.space, self._place)[0]
         return self._best or state
 
-    def _place(self) -> MutableMapping[int, Point]:
-        """An empty place for specific parts: in memory, or on disk where their memory is bounded."""
-        return place_of(self.specific, self.space, self.folder)
+    def _place(self, space: Space) -> MutableMapping[int, Point]:
+        """An empty place for domains' points: in memory, or on disk where their memory is bounded."""
+        return place_of(self.specific, space, self.folder)
 
 
 def _moved(module: nn.Module, device: str) -> nn.Module:

@@ -90,7 +90,7 @@ class Worker:
                 self.parts[domain] = saved.specific[domain]
 
     def _place(self) -> MutableMapping[int, Point]:
-        return place_of(self.work.specific, self.work.space, None)
+        return place_of(self.work.specific, self.work.space.part, None)
 
     def connect(self, at: Shards) -> None:
         """Know these shards from now on."""
