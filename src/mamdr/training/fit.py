@@ -42,7 +42,7 @@ def fit(
     Args:
         module: `forward(batch) -> logits [B]`, with batch a dict of columns (`data.schema` names them, and "domain").
         data: the data set.
-        strategy: by default `MAMDR()`.
+        strategy: by default `MAMDR.safe()`, which needs no tuning; `MAMDR()` is the paper's.
         lr: the rate of Adam inside a walk, when `walk` is not given.
         options: the outer loop's settings; or name single ones: `rounds`, `patience`, `monitor`, `seed`, `jobs`,
             `device`.
@@ -73,7 +73,7 @@ def fit(
         raise ConfigError(f"unknown setting {wrong!r}", f"one of {', '.join(known)}", nearest(wrong, known))
     if walk is None and "inner" not in within:
         within["inner"] = parse(inner.Adam, {"lr": lr}, "inner")
-    strategy = strategy or strategies.MAMDR()
+    strategy = strategy or strategies.MAMDR.safe()
     options = _changed(options or TrainOptions(), outer, "train")
     walk = _changed(walk or WalkOptions(), within, "walk")
     kind = type(module)

@@ -22,8 +22,8 @@ def fitted(strategy: Strategy | None = None, *, module: nn.Module | None = None,
     return fit(module or TwoTables(dropout=0.3), tiny_market(), strategy, **settings)
 
 
-def test_mamdr_is_the_default() -> None:
-    assert fitted(rounds=1).strategy == MAMDR()
+def test_the_safe_mamdr_is_the_default() -> None:
+    assert fitted(rounds=1).strategy == MAMDR.safe()
 
 
 def test_lr_is_adams() -> None:
