@@ -32,6 +32,8 @@ class TrainOptions:
         shares: at the end, serve each domain with that share λ_i of its specific part, of these, with which its
             validation AUC is highest (the smallest of several); with 0 among them no domain is below the shared
             parameters on validation. Empty leaves all at 1. Costs a pass over the validation rows for each share.
+        shrink: choose the shares after each round, and train on from λ_i θ_i: parts that over-fit do not grow from
+            round to round, and when to stop and which round is best go by what is served.
         choose: "run" serves every domain by the round of the run's highest `monitor`; "domain" serves each by the round
             (and, with `shares`, by the share there) of its own highest validation AUC. When to stop is the same.
             Costs P values and its own rows for each domain (`training.own_rounds`).
@@ -47,4 +49,5 @@ class TrainOptions:
     device: str = "cpu"
     conflict_every: Annotated[int, Field(ge=0)] = 0
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    shrink: bool = False
     choose: Literal["run", "domain"] = "run"

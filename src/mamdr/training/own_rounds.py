@@ -28,7 +28,7 @@ from mamdr.engine.rows import Rows
 from mamdr.engine.trace import probe
 from mamdr.errors import ConfigError
 from mamdr.evaluation.metrics import Metrics
-from mamdr.parameters import Ids, Point
+from mamdr.parameters import Ids
 from mamdr.parameters.point import union_ids
 from mamdr.strategies import State, Strategy
 from mamdr.training.shares import share_aucs
@@ -49,8 +49,19 @@ class OwnRounds:
     shares: Sequence[float] = ()
     best: dict[int, tuple[float, int, float]] = field(default_factory=dict)
 
-    def update(self, session: Session, strategy: Strategy, state: State, metrics: Metrics) -> None:
-        """Take in a round that has just been measured: what it is best for is kept in `state.chosen`."""
+    def update(
+        self,
+        session: Session,
+        strategy: Strategy,
+        state: State,
+        metrics: Metrics,
+        kept: Mapping[int, float],
+    ) -> None:
+        """Take in a round that has just been measured: what it is best for is kept in `state.chosen`.
+
+        Args:
+            kept: the shares that were kept of parts before they were measured (`train.shrink`).
+        """
         plain = dataclasses.replace(state, chosen={}, shares={})
         tried = share_aucs(session, strategy, plain, self.shares) if self.shares else {}
         for domain, figures in enumerate(metrics.domains):
@@ -59,12 +70,9 @@ class OwnRounds:
             auc, share = max(((auc, -share) for share, auc in tried.get(domain, {1.0: figures.auc}).items()))
             if domain in self.best and auc <= self.best[domain][0]:
                 continue
-            self.best[domain] = (auc, state.round, -share)
-            state.chosen[domain] = self._parameters(session, strategy, plain, domain)
-
-    def _parameters(self, session: Session, strategy: Strategy, state: State, domain: int) -> Point:
-        shared_out = dataclasses.replace(state, shares={domain: self.best[domain][2]})
-        return strategy.params_for(shared_out, domain).pull(_rows(session, domain))
+            self.best[domain] = (auc, state.round, kept.get(domain, -share))
+            served = dataclasses.replace(plain, shares={domain: -share})
+            state.chosen[domain] = strategy.params_for(served, domain).pull(_rows(session, domain))
 
     def told(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What an event tells: by domain's name the round, the share, and its validation AUC."""

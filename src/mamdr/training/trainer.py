@@ -44,7 +44,7 @@ from mamdr.training.options import TrainOptions
 from mamdr.training.own_rounds import OwnRounds, check_statistics
 from mamdr.training.run import Run
 from mamdr.training.scoring import check_data, measure, watched
-from mamdr.training.shares import choose_shares
+from mamdr.training.shares import choose_shares, shrink
 from mamdr.training.shelf import place_of
 from mamdr.training.stopping import EarlyStopping
 
@@ -82,6 +82,12 @@ class Trainer:
     ) -> None:
         if options.device != "cpu" and options.jobs > 1:
             raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
+        if options.shrink and not options.shares:
+            raise ConfigError(
+                "train.shrink without train.shares",
+                "shares to choose from",
+                "Set train.shares to [0.0, 0.5, 1.0]",
+            )
         self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
@@ -89,7 +95,7 @@ class Trainer:
         self.specific = specific or Specific()
         self.space = self.specific.applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
-        self.own = OwnRounds(options.shares) if options.choose == "domain" else None
+        self.own = OwnRounds(() if options.shrink else options.shares) if options.choose == "domain" else None
         self._best: State | None = None
         self._said: list[str] = []
 
@@ -150,9 +156,10 @@ class Trainer:
             state = self._round(state, problem, run)
             state.round += 1
             trained = time.perf_counter()
+            kept = self._shrink(session, state)
             metrics = self._measure(session, state)
             if self.own is not None:
-                self.own.update(session, self.strategy, state, metrics)
+                self.own.update(session, self.strategy, state, metrics, kept)
             done = self.stopping.update(state.round, watched(metrics, self.options.monitor))
             self._save(state)
             listeners.hear(
@@ -188,6 +195,12 @@ class Trainer:
     def _measure(self, session: Session, state: State) -> Metrics:
         return measure(session, self.strategy, replace(state, chosen={}), "val")
 
+    def _shrink(self, session: Session, state: State) -> dict[int, float]:
+        """The shares of specific parts that were kept of this round, by domain; of others all."""
+        if not self.options.shrink:
+            return {}
+        return shrink(session, self.strategy, replace(state, chosen={}), self.options.shares)
+
     def _told(self) -> dict[str, Any]:
         """What a round's event tells beside figures: what the engine had to say since the last one."""
         said, self._said[:] = list(self._said), []
@@ -195,7 +208,7 @@ class Trainer:
 
     def _choose(self, session: Session, last: State, listeners: Listeners) -> None:
         """Choose what serves each domain, in the best round's state alone."""
-        if self.own is None and not self.options.shares:
+        if self.own is None and (self.options.shrink or not self.options.shares):
             return
         best, names = self._best_state(last), self.data.schema.domains
         if self.own is not None:

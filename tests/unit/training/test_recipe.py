@@ -100,6 +100,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "device": "cpu",
         "conflict_every": 0,
         "shares": (),
+        "shrink": False,
         "choose": "run",
     }
     assert tables["specific"] == {"parameters": "all"}

@@ -9,8 +9,10 @@ import torch
 
 import mamdr
 from mamdr.data.domains import Dataset
+from mamdr.errors import ConfigError
 from mamdr.models import build
 from mamdr.strategies import DomainRegularization, Finetune, Strategy
+from mamdr.testing import same_bits
 from mamdr.testing.lab import parameters_of
 from mamdr.training import Run
 
@@ -108,3 +110,49 @@ def test_the_event_says_what_was_chosen(tmp_path: Path) -> None:
         run.data.schema.domains[domain]: share for domain, share in run.state.shares.items()
     }
     assert event["val"]["mean_auc"] == run.evaluate("val").mean_auc
+
+
+@pytest.mark.parametrize("strategy", [None, mamdr.strategies.MAMDR(num_helpers=1), Finetune(passes=3)])
+def test_shrunk_after_each_round_no_domain_is_below_shared_on_validation(strategy: Strategy | None) -> None:
+    run = train(strategy, shares=SHARES, shrink=True)
+    assert run.state.shares == {}
+    served, shared = aucs(run, {}), aucs(run, dict.fromkeys(range(4), 0.0))
+    assert all((served[name] or 0.0) >= (shared[name] or 0.0) for name in served)
+    plain = train(strategy)
+    assert any(a != b for a, b in zip(aucs(plain, {}).values(), served.values(), strict=True))
+
+
+def test_shrinking_is_what_training_goes_on_from(tmp_path: Path) -> None:
+    """Stopped after a round and resumed it is the straight run, and not the run whose shares are chosen at its end."""
+    straight = train(folder=tmp_path / "straight", rounds=2, shares=SHARES, shrink=True)
+    for rounds in (1, 2):
+        resumed = train(
+            folder=tmp_path / "stopped", rounds=rounds, shares=SHARES, shrink=True, resume=rounds > 1
+        )
+    assert same_bits(resumed.state, straight.state)
+    assert not same_bits(straight.state, train(rounds=2, shares=SHARES).state)
+
+
+def test_shrunk_parts_are_their_shares_of_what_was_learned() -> None:
+    whole, shrunk = train(rounds=1, shares=SHARES), train(rounds=1, shares=SHARES, shrink=True)
+    assert len(set(whole.state.shares.values())) > 1, "a market on which shares do not differ tests nothing"
+    for domain, share in whole.state.shares.items():
+        torch.testing.assert_close(
+            shrunk.state.specific[domain].flat, share * whole.state.specific[domain].flat
+        )
+
+
+def test_rounds_of_their_own_tell_the_shares_that_were_kept(tmp_path: Path) -> None:
+    run = train(folder=tmp_path / "run", rounds=1, shares=SHARES, shrink=True, choose="domain")
+    event = next(event for event in run.events if event["event"] == "own_rounds")
+    shares = train(rounds=1, shares=SHARES).state.shares
+    names = run.data.schema.domains
+    assert {name: told["share"] for name, told in event["domains"].items()} == {
+        names[domain]: share for domain, share in shares.items()
+    }
+    assert event["val"]["mean_auc"] == run.evaluate("val").mean_auc
+
+
+def test_shrinking_needs_shares() -> None:
+    with pytest.raises(ConfigError, match=r"train.shrink without train.shares"):
+        train(shrink=True)
