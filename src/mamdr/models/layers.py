@@ -82,5 +82,6 @@ def multiply(weight: Tensor, bias: Tensor | None, rows: Tensor, constant: Tensor
         return torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
     if constant is None:
         return F.linear(rows, weight, bias)
-    cut = rows.shape[1]
-    return F.linear(rows, weight[:, :cut], F.linear(constant, weight[:, cut:], bias).squeeze(0))
+    # One split, not two slices: each slice's way back fills a whole weight of zeros.
+    varying, fixed = torch.split(weight, [rows.shape[1], constant.shape[1]], dim=1)
+    return F.linear(rows, varying, F.linear(constant, fixed, bias).squeeze(0))
