@@ -21,10 +21,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows, Leaves
+from mamdr.engine.lookup import look_up, plain
 from mamdr.engine.stacked import Masks, StackedRows
 from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
@@ -44,7 +46,7 @@ class _Held:
     """How a table is held while bound.
 
     `slots` leads from an id to its place in the point (-1: none); `touched` are the places that a batch's lookups touch
-    in an eager table that is watched.
+    in an eager table with a gradient, those of a lookup together, some of them several times.
     """
 
     slots: Tensor
@@ -52,7 +54,6 @@ class _Held:
     lazy: LazyRows | Leaves | None = None
     virtual: VirtualRows | None = None
     stacked: StackedRows | None = None
-    watch: bool = False
     touched: list[Tensor] = field(default_factory=list)
 
 
@@ -76,6 +77,7 @@ class Binding:
             _Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables
         ]
         self._embeddings: list[tuple[nn.Module, nn.Parameter, int | None, bool]] = []
+        self._plain: list[nn.Module] = []
         self._handles: list[RemovableHandle] = []
         self._dropouts = _dropouts(module) if packed_dropout else []
         for index, table in enumerate(space.tables):
@@ -92,13 +94,15 @@ class Binding:
         embedding.sparse = False  # type: ignore[assignment]
         translate = functools.partial(self._translate, table, padding)
         self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
+        if plain(embedding):
+            self._plain.append(embedding)
+            embedding.forward = functools.partial(_rows_of, embedding, self.held[table])  # type: ignore[method-assign]
 
     def load(
         self,
         point: Point,
         grad: Tensor | None = None,
         lazy: Mapping[int, LazyRows | Leaves] | None = None,
-        watch: bool = False,
         frozen: frozenset[str] = frozenset(),
     ) -> None:
         """Compute on `point` from now on.
@@ -108,7 +112,6 @@ class Binding:
             grad: where gradients of the dense part and of eager tables accumulate, laid out as the point without its
                 lazy and its frozen tables; None to compute without gradients.
             lazy: the tables whose rows are gathered call by call.
-            watch: remember which rows of eager tables each batch touches.
             frozen: names of the parameters that get no gradient.
         """
         self._forget()
@@ -126,7 +129,7 @@ class Binding:
         for t, held in enumerate(self.held):
             ids, rows = point.ids[t].to(self.space.device), point.rows(t)
             held.slots[ids] = torch.arange(len(ids), dtype=torch.int32, device=self.space.device)
-            held.lazy, held.watch, held.weight, held.virtual = (lazy or {}).get(t), watch, rows, None
+            held.lazy, held.weight, held.virtual = (lazy or {}).get(t), rows, None
             if grad is not None and held.lazy is None and self.space.tables[t].name not in frozen:
                 held.weight = rows.detach().requires_grad_()
                 held.weight.grad = grad[offset : offset + rows.numel()].view(rows.shape)
@@ -187,8 +190,8 @@ class Binding:
             distinct, places = torch.unique(places.long(), return_inverse=True)
             module._parameters["weight"] = held.lazy.gather(distinct)  # type: ignore[assignment]
             where = _index(distinct, where)
-        elif held.watch and torch.is_grad_enabled():
-            held.touched.append(torch.unique(places))
+        elif held.weight is not None and held.weight.requires_grad and torch.is_grad_enabled():
+            held.touched.append(places.reshape(-1).long())
         if padding is not None:
             module.padding_idx = None if where is None or where < 0 else where  # type: ignore[assignment]
         places = places.to(ids.dtype)
@@ -209,14 +212,21 @@ class Binding:
         for embedding, weight, padding, sparse in self._embeddings:
             embedding._parameters["weight"] = weight
             embedding.padding_idx, embedding.sparse = padding, sparse  # type: ignore[assignment]
-        for dropout in self._dropouts:
-            dropout.__dict__.pop("forward", None)
+        for replaced in (*self._dropouts, *self._plain):
+            replaced.__dict__.pop("forward", None)
         self._embeddings, self._handles = [], []
 
 
 def _dropouts(module: nn.Module) -> list[nn.Dropout]:
     """The layers that can draw packed masks: exactly these kinds, as a subclass may do anything."""
     return [m for m in module.modules() if isinstance(m, nn.Dropout) and type(m) in (nn.Dropout, ReLUDropout)]
+
+
+def _rows_of(embedding: nn.Module, held: _Held, input: Tensor) -> Tensor:
+    """The forward pass of a plain embedding, given places in its weight."""
+    weight: Any = embedding.weight
+    kept = weight is held.weight and weight.grad is not None and torch.is_grad_enabled()
+    return look_up(weight, input) if kept else F.embedding(input, weight)
 
 
 def _index(distinct: Tensor, place: int | None) -> int | None:

@@ -69,7 +69,7 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
 
 
 class _MaskedReLU(torch.autograd.Function):
-    """relu(x) · mask, with two passes over memory forward and two backward, where the two layers take twice that."""
+    """relu(x) · mask, with two passes over memory forward and one backward, where the two layers take three times that."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:
@@ -81,5 +81,6 @@ class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (out,) = ctx.saved_tensors
-        # Where out is positive, x was and the mask is `scale`; elsewhere nothing came through.
-        return torch.ops.aten.threshold_backward(grad, out, 0).mul_(ctx.scale), None, None
+        # Where out is positive, x was and the mask is `scale`; elsewhere nothing came through. That is what an ELU of
+        # slope `scale` on the right and 0 on the left has as its way back, in one pass.
+        return torch.ops.aten.elu_backward(grad, 0.0, ctx.scale, 0.0, True, out), None, None

@@ -27,6 +27,8 @@ from torch import Tensor
 
 _CONVERGED = 1e-9
 """β₂^t below this is zero: from there on the sums no longer depend on t."""
+_TINY = 1e-30
+"""Added to sums that are about 1 or zero, so that one can divide by them; on a log scale, what stands for a β of 0."""
 _MOST = 1 << 20
 """Length of the tables at most, for a β₂ very near 1."""
 
@@ -53,14 +55,15 @@ def coast(
     form (β₁ fades no faster than β₂), as many times that as it takes β₁ to fade.
     """
     idle = (now - last).to(torch.float64)
-    if not bool((idle > 0).any()):
+    if not bool(idle.any()):
         return
+    faded = torch.exp(idle.unsqueeze(1) * _logs(beta1, beta2, value.device))
     if beta1 == 0 or 20 * (1 - beta2) > 1 - beta1:
         _step_by_step(value, mean, square, last, idle, lr, beta1, beta2, eps)
     else:
-        _at_once(value, mean, square, last, idle, now, lr, beta1, beta2, eps)
-    mean.mul_((beta1**idle).to(value.dtype).unsqueeze(1))
-    square.mul_((beta2**idle).to(value.dtype).unsqueeze(1))
+        _at_once(value, mean, square, last, now, faded[:, :2], lr, beta1, beta2, eps)
+    mean.mul_(faded[:, :1].to(value.dtype))
+    square.mul_(faded[:, 2:].to(value.dtype))
 
 
 def _step_by_step(
@@ -88,34 +91,39 @@ def _at_once(
     mean: Tensor,
     square: Tensor,
     last: Tensor,
-    idle: Tensor,
     now: int,
+    faded: Tensor,
     lr: float,
     beta1: float,
     beta2: float,
     eps: float,
 ) -> None:
-    """The sum by its tables."""
-    slow, fast = _sums(beta1, beta2, value.device)
-    ratio = beta1 / math.sqrt(beta2)
-    here, there = last.clamp(max=len(slow) - 1), min(now, len(slow) - 1)
-    faded = beta1**idle
-    a = slow[here] - faded * slow[there]
-    g = fast[here] - ratio**idle * fast[there]
-    q = torch.where(idle > 0, a / g, torch.ones_like(a))
-    kind = value.dtype
-    scale = square.sqrt().mul_(q.to(kind).unsqueeze(1)).add_(eps)
-    value.addcdiv_(mean * (a * lr).to(kind).unsqueeze(1), scale, value=-1)
+    """The sum by its tables, given [β₁^k, (β₁/√β₂)^k] of each row, [n, 2]."""
+    sums = _sums(beta1, beta2, value.device)
+    here, there = sums.index_select(0, last.clamp(max=len(sums) - 1)), sums[min(now, len(sums) - 1)]
+    # A row that has not idled has A = G = 0: by the tiny number it moves by nothing instead of by 0/0.
+    a, g = torch.addcmul(here, faded, there, value=-1).add_(_TINY).split(1, dim=1)
+    # lr · A · m / (√v · q̄ + eps) as m / (√v · q̄ / (lr · A) + eps / (lr · A)): a pass over the rows less.
+    push = a * lr
+    scale = square.sqrt().mul_((a / g / push).to(value.dtype)).add_((eps / push).to(value.dtype))
+    value.addcdiv_(mean, scale, value=-1)
 
 
 @functools.lru_cache(maxsize=8)
-def _sums(beta1: float, beta2: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A∞(t) and G∞(t) for t = 0, 1, ...; the last entry serves all larger t. Float64."""
+def _logs(beta1: float, beta2: float, device: torch.device) -> Tensor:
+    """Logarithms of β₁, β₁/√β₂ and β₂, [3]. Float64."""
+    bases = (beta1, beta1 / math.sqrt(max(beta2, _TINY)), beta2)
+    return torch.tensor([math.log(max(base, _TINY)) for base in bases], dtype=torch.float64, device=device)
+
+
+@functools.lru_cache(maxsize=8)
+def _sums(beta1: float, beta2: float, device: torch.device) -> Tensor:
+    """[A∞(t), G∞(t)] for t = 0, 1, ..., [T, 2]; the last row serves all larger t. Float64."""
     length = min(_MOST, math.ceil(math.log(_CONVERGED) / math.log(beta2)) + 1 if beta2 > 0 else 2)
     step = torch.arange(1, length + 1, dtype=torch.float64)
     a = 1 / (1 - beta1**step)
     b = a * torch.sqrt(1 - beta2**step)
-    return _backward(beta1, a).to(device), _backward(beta1 / math.sqrt(beta2), b).to(device)
+    return torch.stack([_backward(beta1, a), _backward(beta1 / math.sqrt(beta2), b)], dim=1).to(device)
 
 
 def _backward(ratio: float, terms: Tensor) -> Tensor:

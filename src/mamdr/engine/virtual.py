@@ -105,8 +105,7 @@ class Virtual:
                     leaf.grad = torch.zeros_like(leaf) if grad is None else grad
                 elif held.weight is not None and held.weight.grad is not None and grad is not None:
                     held.weight.grad.index_add_(0, places, grad)
-            if held.watch:
-                held.touched.extend(rows.places)
+            held.touched.extend(rows.places)
 
 
 def _moved(values: list[Tensor], grads: list[Tensor | None], rate: float, graph: bool) -> list[Tensor]:

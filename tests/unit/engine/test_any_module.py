@@ -51,7 +51,9 @@ def test_dense_rows_under_sgd_are_bit_equal(name: str) -> None:
         make(name),
         WalkOptions(batch_size=8, inner=inner.SGD(lr=0.2), rows="dense", dropout="torch"),
     )
-    _compare(walked(module, options)[0], plain(module, options)[0], 0.0)
+    # Looked up twice in a forward pass, a row's gradients are added one by one, not those of each lookup first.
+    near = 2e-7 if name == "shared with a linear layer" else 0.0
+    _compare(walked(module, options)[0], plain(module, options)[0], near)
 
 
 @EACH
