@@ -3,7 +3,8 @@
 Ids are translated to positions in the point right in front of each embedding, so a module needs no change and never
 knows. Two ways to hold a table:
 
-- eager: the embedding's weight is the point's rows, its gradient a view of a flat gradient buffer;
+- eager: the embedding's weight is the point's rows, its gradient a view of a flat gradient buffer, which a plain
+  embedding adds to row by row (`engine.lookup`);
 - lazy: each call gathers the distinct rows of its batch into a small weight of its own, whose gradient is theirs alone,
   so that a step costs the rows of a batch however many rows the walk has.
 
@@ -96,7 +97,7 @@ class Binding:
         self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
         if plain(embedding):
             self._plain.append(embedding)
-            embedding.forward = functools.partial(_rows_of, embedding, self.held[table])  # type: ignore[method-assign]
+            embedding.forward = functools.partial(_rows_of, embedding, self.held[table])
 
     def load(
         self,
@@ -225,8 +226,10 @@ def _dropouts(module: nn.Module) -> list[nn.Dropout]:
 def _rows_of(embedding: nn.Module, held: _Held, input: Tensor) -> Tensor:
     """The forward pass of a plain embedding, given places in its weight."""
     weight: Any = embedding.weight
-    kept = weight is held.weight and weight.grad is not None and torch.is_grad_enabled()
-    return look_up(weight, input) if kept else F.embedding(input, weight)
+    if held.weight is None or weight is not held.weight:  # a lazy table's, or one beside the point
+        return F.embedding(input, weight)
+    kept = torch.is_grad_enabled() and held.weight.grad is not None
+    return look_up(held.weight, input) if kept else F.embedding(input, held.weight)
 
 
 def _index(distinct: Tensor, place: int | None) -> int | None:

@@ -69,7 +69,7 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
 
 
 class _MaskedReLU(torch.autograd.Function):
-    """relu(x) · mask, with two passes over memory forward and one backward, where the two layers take three times that."""
+    """relu(x) · mask, with two passes over memory forward and one backward; the two layers take twice that."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:

@@ -102,7 +102,7 @@ def _at_once(
     sums = _sums(beta1, beta2, value.device)
     here, there = sums.index_select(0, last.clamp(max=len(sums) - 1)), sums[min(now, len(sums) - 1)]
     # A row that has not idled has A = G = 0: by the tiny number it moves by nothing instead of by 0/0.
-    a, g = torch.addcmul(here, faded, there, value=-1).add_(_TINY).split(1, dim=1)
+    a, g = torch.split(torch.addcmul(here, faded, there, value=-1).add_(_TINY), 1, dim=1)
     # lr · A · m / (√v · q̄ + eps) as m / (√v · q̄ / (lr · A) + eps / (lr · A)): a pass over the rows less.
     push = a * lr
     scale = square.sqrt().mul_((a / g / push).to(value.dtype)).add_((eps / push).to(value.dtype))

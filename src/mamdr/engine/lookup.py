@@ -28,7 +28,7 @@ def plain(embedding: nn.Module) -> bool:
 
 
 def look_up(weight: Tensor, places: Tensor) -> Tensor:
-    """`F.embedding(places, weight)` for a leaf [n, d] whose gradient is kept; on the way back it is added to at once."""
+    """`F.embedding(places, weight)` for a leaf [n, d]; on the way back its `grad`, which it must have, is added to."""
     rows: Tensor = _LookUp.apply(weight, places.reshape(-1).long())  # type: ignore[no-untyped-call]
     return rows.view(*places.shape, weight.shape[1])
 
@@ -42,7 +42,7 @@ class _LookUp(torch.autograd.Function):
         return weight.index_select(0, places)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
         # As `index_add_`, in a tenth of the time; a row's sum is that of `F.embedding` to the bit.
         ctx.weight.grad.scatter_add_(0, ctx.places.unsqueeze(1).expand_as(grad), grad.contiguous())
