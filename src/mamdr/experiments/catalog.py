@@ -82,7 +82,9 @@ _INDUSTRY = (
     Line("raw+mamdr", "RAW+MAMDR", {**_MLP, "strategy": {"name": "mamdr"}}),
 )
 
-_OWN: Tables = {"train": {"choose": "domain", "shares": [0.0, 0.5, 1.0]}}
+_SHRINK = {"shares": [0.0, 0.5, 1.0], "shrink": True}
+_OWN: Tables = {"train": {"choose": "domain"}}
+_SAFE: Tables = {"train": {"choose": "domain", **_SHRINK}}
 _MEAN = {"averaging": MAMDR.safe().averaging}
 
 
@@ -99,8 +101,10 @@ _PARTS = (
     _part("joint+both", "Joint, both", {"name": "joint", **_MEAN}, _OWN),
     _part("dn", "DN", {"name": "dn"}),
     _part("mamdr-paper", "MAMDR of the paper", {"name": "mamdr"}),
-    _part("mamdr", "MAMDR, safe", strategies.describe(MAMDR.safe()), _OWN),
-    _part("mamdr-own", "MAMDR, safe, one round for all", strategies.describe(MAMDR.safe())),
+    _part("mamdr", "MAMDR, safe", strategies.describe(MAMDR.safe()), _SAFE),
+    _part(
+        "mamdr-one", "MAMDR, safe, one round for all", strategies.describe(MAMDR.safe()), {"train": _SHRINK}
+    ),
 )
 """MAMDR with what keeps it safe, and each part of that by itself, over plain training."""
 

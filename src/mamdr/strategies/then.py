@@ -96,8 +96,8 @@ class MAMDR:
         Shared parameters are the mean of rounds of plain training (`strategies.averaging`), and the data's size sets
         what specific parts may cost (`strategies.budget`).
 
-        Serve it with shares that may be zero and by each domain's own round (`train.shares`, `train.choose`): then no
-        domain is below the shared parameters on validation. Measured in docs/findings.md.
+        Train it with shares that may be zero and serve each domain by its own round (`train.shares`, `train.shrink`,
+        `train.choose`): then no domain is below the shared parameters on validation. Measured in docs/findings.md.
         """
         return cls(
             outer_lr=1.0,
