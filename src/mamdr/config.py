@@ -75,10 +75,12 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
     try:
         made = cls(**values)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # A type's name among the keys is pydantic's way to say which of several it tried.
-        path = ".".join([where, *(str(part) for part in first["loc"] if not {"[", "("} & set(str(part)))])
-        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        first, *others = error.errors(include_url=False)
+        path = _path(where, first)
+        words = [
+            other for other in others if other["type"] == "literal_error" and _path(where, other) == path
+        ]
+        expected = " or ".join(_expected(one) for one in (first, *words))
         raise ConfigError(
             f"{path} = {first.get('input')!r}", expected, "Correct the recipe or the option"
         ) from error
@@ -89,3 +91,16 @@ def parse(cls: Callable[..., T], values: Mapping[str, Any], where: str) -> T:
         if isinstance(value, (bool, str)) and not isinstance(getattr(made, key), type(value)):
             raise ConfigError(f"{where}.{key} = {value!r}", "a number", "Correct the recipe or the option")
     return made
+
+
+def _path(where: str, error: Mapping[str, Any]) -> str:
+    """The key that an error is about. A type's name among the keys is how pydantic says which of several it tried."""
+    parts = (str(part) for part in error["loc"])
+    return ".".join(
+        [where, *(part for part in parts if not {"[", "("} & set(part) and part != "constrained-int")]
+    )
+
+
+def _expected(error: Mapping[str, Any]) -> str:
+    message: str = error["msg"]
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")

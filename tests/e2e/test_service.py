@@ -150,7 +150,9 @@ def joins(client: Any, place: Path) -> None:
     path = "/v1/domains/number 51"
     told = client.post(f"{path}/interactions", json={"interactions": sent})
     assert told.status_code == 202, told.text
-    first = client.post(f"{path}/recommend", json={"user": "3", "k": 5}).json()
+    asked = client.post(f"{path}/recommend", json={"user": "3", "k": 5})
+    assert asked.status_code == 200, asked.text
+    first = asked.json()
     assert (first["version"], len(first["items"])) == ("v00001", 5)
 
     def ended() -> bool:

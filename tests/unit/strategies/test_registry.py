@@ -55,7 +55,11 @@ def test_described_and_built_again(name: str) -> None:
     [
         ("mamrd", {}, "unknown strategy 'mamrd'; .*Did you mean 'mamdr'?"),
         ("mamdr", {"num_helper": 3}, "unknown key strategy.num_helper; .*Did you mean 'num_helpers'?"),
-        ("mamdr", {"num_helpers": -1}, "strategy.num_helpers = -1; expected greater than or equal to 0"),
+        (
+            "mamdr",
+            {"num_helpers": -1},
+            "strategy.num_helpers = -1; expected greater than or equal to 0 or 'auto'",
+        ),
         ("mamdr", {"num_helpers": "three"}, "strategy.num_helpers = 'three'; expected a valid integer"),
         ("mamdr", {"specific_lr": 1.5}, "strategy.specific_lr = 1.5; expected less than or equal to 1"),
         ("mamdr", {"start": "none"}, "strategy.start = 'none'; expected 'zero' or 'random'"),
