@@ -309,6 +309,12 @@ def check_options(options: TrainOptions) -> None:
             "'run'",
             "Train on one machine, or choose by run",
         )
+    if options.shrink:
+        raise ConfigError(
+            "train.shrink = true on a cluster, whose workers hold the specific parts",
+            "false",
+            "Train on one machine, or choose shares at the end",
+        )
 
 
 def check_strategy(strategy: Strategy) -> None:

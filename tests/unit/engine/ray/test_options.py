@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mamdr.engine.ray.trainer import check_strategy
+from mamdr.engine.ray.trainer import check_options, check_strategy
 from mamdr.errors import ConfigError
 from mamdr.strategies import (
     MAMDR,
@@ -15,6 +15,7 @@ from mamdr.strategies import (
     Strategy,
     Then,
 )
+from mamdr.training import TrainOptions
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,9 @@ def test_a_mean_of_rounds_is_for_one_machine(strategy: Strategy) -> None:
 @pytest.mark.parametrize("strategy", [MAMDR(), Then(DomainNegotiation(), DomainRegularization())])
 def test_others_train_there(strategy: Strategy) -> None:
     check_strategy(strategy)
+
+
+def test_shrinking_is_for_one_machine() -> None:
+    with pytest.raises(ConfigError, match=r"train.shrink = true on a cluster"):
+        check_options(TrainOptions(shares=(0.0, 1.0), shrink=True))
+    check_options(TrainOptions(shares=(0.0, 1.0)))
