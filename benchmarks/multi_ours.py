@@ -38,7 +38,7 @@ def prepare(folder: str, model: str, batch: int) -> Callable[[], dict[str, Any]]
     options = WalkOptions(batch_size=batch, inner=inner.Adam(lr=multi.LR))
     session = Session(module, trace(module, data.schema), data, options).__enter__()
     sizes = tuple(data.train.size(domain) for domain in range(len(data.schema.domains)))
-    problem, walks = Problem(sizes, session.rows.of), Sequential(Walker(session))
+    problem, walks = Problem(sizes, session.rows.of, session.options.batch_size), Sequential(Walker(session))
     state = State(LocalStore.of(module, session.space), seed=1)
 
     def run() -> dict[str, Any]:

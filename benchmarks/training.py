@@ -24,7 +24,11 @@ def prepare(folder: str, recipe: dict[str, Any]) -> Callable[[], dict[str, Any]]
     space = trace(module, data.schema)
     session = Session(module, space, data, settings.walk)
     run = Sequential(Walker(session.__enter__()))
-    problem = Problem(tuple(data.train.size(d) for d in range(len(data.schema.domains))), session.rows.of)
+    problem = Problem(
+        tuple(data.train.size(d) for d in range(len(data.schema.domains))),
+        session.rows.of,
+        session.options.batch_size,
+    )
     kept = [settings.strategy.init(State(LocalStore.of(module, space), seed=1), problem)]
 
     def round() -> dict[str, Any]:
