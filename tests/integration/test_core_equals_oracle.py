@@ -94,6 +94,18 @@ def test_averaging(
     assert _moved(expected[-1], led[-1])
 
 
+@EXACT
+@pytest.mark.parametrize("lead", [0.0, 0.5, 1.0])
+def test_a_round_starts_between_the_mean_and_the_last_rounds_end(
+    lead: float, dtype: torch.dtype, tolerance: float
+) -> None:
+    bench = Bench(inner.Adam(lr=0.01), dtype)
+    strategy = DomainNegotiation(outer_lr=0.9, averaging=0.6, lead=lead)
+    expected = learning.led_rounds(bench.oracle(), bench.start, bench.orders, bench.source, 0.9, 0.6, lead)
+    for state, want in zip(bench.library(strategy), expected, strict=True):
+        _close(parameters_of(state.shared), want, tolerance)
+
+
 def test_regularization_reads_the_mean_of_rounds() -> None:
     """With averaging, MAMDR's specific parts are walked from the mean, and serve over it."""
     bench = Bench(inner.Adam(lr=0.01), torch.float64)

@@ -142,6 +142,28 @@ def means_of_rounds(history: Sequence[Params], weight: float) -> list[Params]:
     return means
 
 
+def led_rounds(
+    walker: Walker,
+    start: Params,
+    orders: Sequence[Sequence[int]],
+    batches: Source,
+    outer: float,
+    weight: float,
+    lead: float,
+) -> list[Params]:
+    """The means of rounds, where each round starts between the mean (lead 0) and the end of the last one (lead 1)."""
+    ends: list[Params] = []
+    mean = begin = start
+    means: list[Params] = []
+    for round_, order in enumerate(orders):
+        ends.append(negotiate(walker, begin, order, batches, Sgd(outer), round_))
+        past = min(weight, 1 - 1 / len(ends))
+        mean = {name: past * mean[name] + (1 - past) * value for name, value in ends[-1].items()}
+        begin = {name: (1 - lead) * mean[name] + lead * value for name, value in ends[-1].items()}
+        means.append(mean)
+    return means
+
+
 def negotiate(
     walker: Walker, shared: Params, order: Sequence[int], batches: Source, outer: Rule, round_: int = 0
 ) -> Params:

@@ -6,10 +6,11 @@ that round t of training comes to and w in [0, 1) the weight of the past,
 
     Φ_t = Φ_{t−1} + step of round t,    θ_S ← w_t θ_S + (1 − w_t) Φ_t,    w_t = min(w, 1 − 1/t)
 
-a plain mean of the first 1 / (1 − w) rounds and an exponential one from then on. Only the lead Φ − θ_S is kept beside
-θ_S: with it a round is
+a plain mean of the first 1 / (1 − w) rounds and an exponential one from then on. The next round starts at
+θ_S + ρ (Φ_t − θ_S): with ρ = 1 where the last one ended, with ρ = 0 from the mean, which is Domain Negotiation with
+outer_lr 1 − w, and in between from what lies between. Only the lead Φ − θ_S is kept beside θ_S: with it a round is
 
-    lead ← lead + step,    θ_S ← θ_S + (1 − w_t) lead,    lead ← w_t lead
+    lead ← lead + step,    θ_S ← θ_S + (1 − w_t) lead,    lead ← ρ w_t lead
 
 which is momentum in the manner of Nesterov, whose walks start where the momentum leads. What reads θ_S (Domain
 Regularization, evaluation, serving) reads the mean.
@@ -31,6 +32,9 @@ from mamdr.strategies.protocol import State
 Averaging = Annotated[float, Field(ge=0, lt=1)]
 """w; 0 averages nothing."""
 
+Lead = Annotated[float, Field(ge=0, le=1)]
+"""ρ; 1 goes on where each round ended, 0 goes back to the mean."""
+
 _LEAD = "lead"
 """Where the lead is kept among a state's moments."""
 
@@ -41,13 +45,16 @@ def ahead_of(state: State) -> Ahead:
     return Ahead(state.shared, kept.points.get(_LEAD) or Point.zeros(state.space))
 
 
-def average(state: State, ahead: Ahead, buffers: dict[str, Tensor], averaging: float) -> None:
+def average(
+    state: State, ahead: Ahead, buffers: dict[str, Tensor], averaging: float, lead: float = 1.0
+) -> None:
     """Take a round's end into the mean: the parameters, and running statistics likewise (of counts the newest).
 
     Args:
         ahead: where the round ended.
         buffers: those that the round changed.
         averaging: w.
+        lead: ρ.
 
     Cost: three passes over every row that was ever trained. Memory: as many values beside the shared parameters.
     """
@@ -55,7 +62,7 @@ def average(state: State, ahead: Ahead, buffers: dict[str, Tensor], averaging: f
     kept.step += 1
     weight = min(averaging, 1 - 1 / kept.step)
     state.shared.push(ahead.lead, 1 - weight)
-    ahead.lead.flat.mul_(weight)
+    ahead.lead.flat.mul_(lead * weight)
     kept.points[_LEAD] = ahead.lead
     state.buffers = state.buffers | {
         name: _mean(state.buffers.get(name, value), value, weight) for name, value in buffers.items()

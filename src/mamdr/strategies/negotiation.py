@@ -10,7 +10,7 @@ from mamdr.config import component
 from mamdr.parameters import Moments, Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov, Outer
 from mamdr.seeds import derive, generator
-from mamdr.strategies.averaging import Averaging, ahead_of, average
+from mamdr.strategies.averaging import Averaging, Lead, ahead_of, average
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
 
@@ -38,6 +38,7 @@ class DomainNegotiation:
         shuffle: draw the order of domains anew each round; otherwise it is the order of the data.
         averaging: w in [0, 1): θ_S is a mean of rounds, and training goes on ahead of it (`strategies.averaging`); 0,
             the paper's, averages nothing.
+        lead: ρ in [0, 1]: with averaging, how far from the mean towards a round's end the next round starts.
 
     Cost: one pass over every domain a round, O(n).
     Reference: MAMDR, section IV-A, Algorithm 1.
@@ -51,6 +52,7 @@ class DomainNegotiation:
     steps: Steps = None
     shuffle: bool = True
     averaging: Averaging = 0.0
+    lead: Lead = 1.0
     finetunes: ClassVar[bool] = False
 
     def init(self, state: State, problem: Problem) -> State:
@@ -66,7 +68,7 @@ class DomainNegotiation:
     def round(self, state: State, problem: Problem, run: Run) -> State:
         legs = tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
         rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
-        return walk_shared(state, run, legs, rule, self.inner_state, self.averaging)
+        return walk_shared(state, run, legs, rule, self.inner_state, self.averaging, self.lead)
 
     def params_for(self, state: State, domain: int) -> Store:
         return state.shared
@@ -91,11 +93,13 @@ def walk_shared(
     rule: Outer,
     inner_state: InnerState,
     averaging: float = 0.0,
+    lead: float = 1.0,
 ) -> State:
     """One walk of the shared parameters over the legs, its displacement taken in by an outer optimizer.
 
     Args:
         averaging: w of `strategies.averaging`; 0 leaves the parameters where the walks lead.
+        lead: its ρ.
     """
     kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
     seed = derive(state.seed, "negotiation", state.round)
@@ -109,7 +113,7 @@ def walk_shared(
             state.buffers = state.buffers | outcome.buffers
         else:
             ahead.push(rule.update(outcome.displacement, outer), 1.0)
-            average(state, ahead, outcome.buffers, averaging)
+            average(state, ahead, outcome.buffers, averaging, lead)
         state.memory = state.memory | outcome.memory
         if kept is not None and outcome.moments is not None:
             kept.put(outcome.moments)

@@ -9,7 +9,7 @@ from pydantic import Field
 from mamdr.config import component
 from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
-from mamdr.strategies.averaging import Averaging
+from mamdr.strategies.averaging import Averaging, Lead
 from mamdr.strategies.budget import Cap, Helpers
 from mamdr.strategies.negotiation import DomainNegotiation, Steps
 from mamdr.strategies.protocol import Problem, Run, State, Strategy
@@ -79,6 +79,7 @@ class MAMDR:
     own_steps: Cap = None
     shuffle: bool = True
     averaging: Averaging = 0.0
+    lead: Lead = 1.0
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
     finetunes: ClassVar[bool] = False
@@ -120,6 +121,7 @@ class MAMDR:
                 steps=self.steps,
                 shuffle=self.shuffle,
                 averaging=self.averaging,
+                lead=self.lead,
             ),
             DomainRegularization(
                 num_helpers=self.num_helpers,

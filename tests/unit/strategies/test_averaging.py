@@ -36,6 +36,11 @@ class TestAveragedJoint(StrategyConformance):
         return Joint(averaging=0.5)
 
 
+class TestHalfLed(StrategyConformance):
+    def strategy(self) -> DomainNegotiation:
+        return DomainNegotiation(outer_lr=1.0, averaging=0.8, lead=0.5)
+
+
 class TestAveragedStatistics(StrategyConformance):
     def strategy(self) -> Alternate:
         return Alternate(averaging=0.8)
@@ -59,6 +64,17 @@ def test_the_first_round_is_as_without_averaging() -> None:
     plain, averaged = (train(module, data, Alternate(averaging=w), 1) for w in (0.0, 0.9))
     assert torch.equal(plain.shared.dense, averaged.shared.dense)
     assert all(map(torch.equal, plain.shared.tables, averaged.shared.tables))
+
+
+def test_without_a_lead_each_round_is_one_of_domain_negotiation() -> None:
+    """θ_S takes 1, 1/2, 1/3 ... of a round's displacement, down to 1 - w."""
+    module, data = TwoTables(), tiny_market()
+    averaged = train(module, data, DomainNegotiation(outer_lr=1.0, averaging=0.6, lead=0.0), 4)
+    state = train(module, data, DomainNegotiation(), 0)
+    for share in (1.0, 1 / 2, 0.4, 0.4):
+        state = train(module, data, DomainNegotiation(outer_lr=share), 1, state=state)
+    for name, value in parameters_of(averaged.shared).items():
+        torch.testing.assert_close(value, parameters_of(state.shared)[name], rtol=0, atol=1e-6)
 
 
 def test_running_statistics_are_a_mean_too() -> None:

@@ -48,6 +48,8 @@ OPTIONS = [
     (0, "a mean of rounds", "mamdr", {"averaging": 0.5}),
     (0, "a mean of rounds", "dn", {"averaging": 0.5}),
     (0, "a mean of rounds", "alternate", {"averaging": 0.5}),
+    (0, "between the mean and a round's end", "mamdr", {"averaging": 0.5, "lead": 0.5}),
+    (0, "between the mean and a round's end", "joint", {"averaging": 0.5, "lead": 0.5}),
     (0, "the authors' choices", "mamdr", {"preset": "authors"}),
 ]
 """FIDELITY's row (0: section IV), what it is about, and where a recipe says it."""
@@ -57,7 +59,8 @@ OPTIONS = [
 def test_an_option_is_reached_from_a_recipe_and_makes_a_difference(
     row: int, what: str, name: str, settings: dict[str, Any]
 ) -> None:
-    plain = {"inner_state": settings["inner_state"]} if settings.keys() == {"inner_state", "shuffle"} else {}
+    needed = {"shuffle": "inner_state", "lead": "averaging"}
+    plain = {of: settings[of] for option, of in needed.items() if {option, of} == settings.keys()}
     before = _recipe(name, plain).strategy
     chosen = _recipe(name, settings)
     assert chosen.strategy != before
