@@ -61,6 +61,24 @@ def test_what_is_done_stays_done(place: Path) -> None:
     assert heads == f"| {' | '.join(['domain', 'test rows', *methods, *lifts])} |"
 
 
+def test_one_round_for_all_and_own_rounds_are_one_training_measured_twice(place: Path) -> None:
+    words = ("experiment", "safe", "--data", "data", *SMALL, "--set", "train.rounds=3", "--seeds", "2")
+    rows = ["alternate", "alternate+own", "mamdr", "mamdr-one"]
+    good(*words, "--rows", ",".join(rows), "--out", "both", folder=place)
+    assert [entry["seeds"] for entry in table(place / "both", "safe")["entries"]] == 4 * [[1, 2]]
+    good(*words, "--rows", "alternate,mamdr-one", "--out", "apart", folder=place)
+    apart = list((place / "apart/results").glob("*.npy"))  # of trainings for themselves
+    assert len(apart) == 4
+    assert all(path.read_bytes() == (place / "both/results" / path.name).read_bytes() for path in apart)
+    for cell in cells(EXPERIMENTS["safe"], 2, [*SMALL[1::2], "train.rounds=3"], rows):
+        if one := cell.one_round:
+            own, same = (json.loads(results.path_of(place / "both", c).read_text()) for c in (cell, one))
+            assert own["val_by_round"] == same["val_by_round"]
+            assert own["served"].keys() == own["test"]["domains"].keys()
+            assert same["served"] is None
+            assert own["val"] >= same["val"] == max(same["val_by_round"])
+
+
 def test_killed_in_the_middle_and_started_again_it_comes_to_the_same(place: Path) -> None:
     words = ("experiment", "table-6", "--data", "data", "--out", "killed", *SMALL, *SHORT)
     command = Command(*words, folder=place)

@@ -100,6 +100,7 @@ _PARTS = (
     _part("joint", "Joint", {"name": "joint"}),
     _part("joint+both", "Joint, both", {"name": "joint", **_MEAN}, _OWN),
     _part("dn", "DN", {"name": "dn"}),
+    _part("dn+own", "DN, own rounds", {"name": "dn"}, _OWN),
     _part("mamdr-paper", "MAMDR of the paper", {"name": "mamdr"}),
     _part("mamdr", "MAMDR, safe", strategies.describe(MAMDR.safe()), _SAFE),
     _part(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mamdr.config import nearest
@@ -77,6 +77,17 @@ class Cell:
     recipe: Recipe = field(compare=False)
     key: str
 
+    @property
+    def one_round(self) -> Cell | None:
+        """The cell that serves all domains by one round of this very training, where this one chooses by domain."""
+        train = self.recipe.train
+        if train.choose != "domain" or (
+            train.shares and not train.shrink
+        ):  # there shares are chosen otherwise
+            return None
+        recipe = replace(self.recipe, train=replace(train, choose="run"))
+        return replace(self, recipe=recipe, key=_key(recipe))
+
 
 def cells(
     experiment: Experiment,
@@ -137,8 +148,13 @@ def _cell(row: Line, column: Line, seed: int, overrides: Sequence[str]) -> Cell:
             values[table] = {**values.get(table, {}), **content}
     values.setdefault("train", {})["seed"] = seed
     recipe = Recipe.parse(values)
-    key = f"{names['model']}-{names['strategy']}-{_digest(recipe)}-seed{seed}"
-    return Cell(row.name, column.name, seed, recipe, key)
+    return Cell(row.name, column.name, seed, recipe, _key(recipe))
+
+
+def _key(recipe: Recipe) -> str:
+    tables = recipe.tables()
+    names = f"{tables['model']['name']}-{tables['strategy']['name']}"
+    return f"{names}-{_digest(recipe)}-seed{recipe.train.seed}"
 
 
 def _digest(recipe: Recipe) -> str:

@@ -8,6 +8,7 @@ OUT/runs/KEY/               the run, while it is trained, and after when runs ar
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,25 +56,38 @@ def load(out: Path, cell: Cell, data: Dataset) -> Result | None:
     return result
 
 
-def make(out: Path, cell: Cell, data: Dataset, *, keep_runs: bool = False) -> Result:
+def make(out: Path, cell: Cell, data: Dataset, *, keep_runs: bool = False) -> dict[str, Result]:
     """Train a cell (or go on where it was stopped), measure it on test, and write what was found.
 
     A training that diverges is a result too: its error stands in the place of the figures.
+
+    Returns: by key the cell's result, and that of its one round for all, which the same training has.
     """
-    folder = out / "runs" / cell.key
+    made: dict[str, Result] = {}
+    try:
+        run: Run | TrainingError = _trained(out / "runs" / cell.key, cell, data)
+    except TrainingError as error:
+        run = error
+    for served in (cell.one_round, cell):  # the cell itself last: what it waits for is then there
+        if served is not None:
+            made[served.key] = _made(run, out, served, data)
+            write_json(path_of(out, served), made[served.key])
+    if not keep_runs:
+        drop_run(out, cell)
+    return made
+
+
+def _made(run: Run | TrainingError, out: Path, cell: Cell, data: Dataset) -> Result:
     about = {
         "key": cell.key,
         "recipe": cell.recipe.tables(),
         "data": {"name": data.name, "fingerprint": data.fingerprint},
     }
-    try:
-        result = about | _figures(_trained(folder, cell, data), out, cell)
-    except TrainingError as error:
-        result = about | {"error": str(error)}
-    write_json(path_of(out, cell), result)
-    if not keep_runs:
-        drop_run(out, cell)
-    return result
+    if isinstance(run, TrainingError):
+        return about | {"error": str(run)}
+    if cell.recipe.train.choose == "run":
+        run = replace(run, state=replace(run.state, chosen={}))
+    return about | _figures(run, out, cell)
 
 
 def drop_run(out: Path, cell: Cell) -> None:
@@ -96,11 +110,13 @@ def _figures(run: Run, out: Path, cell: Cell) -> Result:
         names, rows.offsets.numpy(), rows.labels.numpy(), scores, rows.columns["user_id"].numpy()
     )
     rounds = [event for event in run.events if event["event"] == "round"]
+    own = [event for event in run.events if event["event"] == "own_rounds" and run.state.chosen]
     with atomic_file(path_of(out, cell).with_suffix(".npy")) as part, part.open("wb") as file:
         np.save(file, scores)
     return {
         "test": metrics.to_json(),
-        "val": run.info["best_value"],
+        "val": own[-1]["val"]["mean_auc"] if own else run.info["best_value"],
+        "served": own[-1]["domains"] if own else None,
         "val_by_round": [event["val"]["mean_auc"] for event in rounds],
         "round": run.info["best_round"],
         "rounds": len(rounds),

@@ -56,27 +56,33 @@ def run(
                 results.drop_run(out, cell)  # a kill may have come between the two
             done += 1
             heard(cell, result, done, len(cells))
-    missing = list({cell.key: cell for cell in cells if known[cell.key] is None}.values())
+    missing = _trainings([cell for cell in cells if known[cell.key] is None])
     made = _in_turn if jobs == 1 or len(missing) < 2 else _at_once
-    for finished, result in made(missing, data, out, jobs, keep_runs):
-        known[finished.key] = result
+    for found in made(missing, data, out, jobs, keep_runs):
         for cell in cells:
-            if cell.key == finished.key:
+            if cell.key in found and known[cell.key] is None:
                 done += 1
-                heard(cell, result, done, len(cells))
+                heard(cell, found[cell.key], done, len(cells))
+        known |= found
     return {cell: result for cell in cells if (result := known[cell.key]) is not None}
 
 
-def _in_turn(
-    cells: Sequence[Cell], data: Dataset, out: Path, jobs: int, keep_runs: bool
-) -> Iterator[tuple[Cell, Result]]:
+def _trainings(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells to train: each once, and none that another one's training has in it."""
+    within = {twin.key for cell in cells if (twin := cell.one_round)}
+    return list({cell.key: cell for cell in cells if cell.key not in within}.values())
+
+
+Found = dict[str, Result]
+"""Results by key."""
+
+
+def _in_turn(cells: Sequence[Cell], data: Dataset, out: Path, jobs: int, keep_runs: bool) -> Iterator[Found]:
     for cell in cells:
-        yield cell, results.make(out, cell, data, keep_runs=keep_runs)
+        yield results.make(out, cell, data, keep_runs=keep_runs)
 
 
-def _at_once(
-    cells: Sequence[Cell], data: Dataset, out: Path, jobs: int, keep_runs: bool
-) -> Iterator[tuple[Cell, Result]]:
+def _at_once(cells: Sequence[Cell], data: Dataset, out: Path, jobs: int, keep_runs: bool) -> Iterator[Found]:
     if data.folder is None:
         raise ConfigError(
             "data in memory with several jobs", "a data folder", "Save the data, or set jobs to 1"
@@ -86,18 +92,16 @@ def _at_once(
         min(jobs, len(cells)), context, initializer=_begin, initargs=(data.folder, os.getpid())
     )
     try:
-        waiting: dict[Future[Result], Cell] = {
-            pool.submit(_make, out, cell, keep_runs): cell for cell in cells
-        }
+        waiting = {pool.submit(_make, out, cell, keep_runs) for cell in cells}
         while waiting:
-            ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in ready:
-                yield waiting.pop(future), _result(future)
+                yield _found(future)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(future: Future[Result]) -> Result:
+def _found(future: Future[Found]) -> Found:
     try:
         return future.result()
     except BrokenProcessPool as error:
@@ -128,6 +132,6 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _make(out: Path, cell: Cell, keep_runs: bool) -> Result:
+def _make(out: Path, cell: Cell, keep_runs: bool) -> Found:
     assert _data is not None
     return results.make(out, cell, _data, keep_runs=keep_runs)

@@ -51,6 +51,17 @@ def test_a_key_does_not_depend_on_where_a_cell_is_trained_but_on_what_it_trains(
     assert all(a.key != b.key for a, b in zip(plain, cells(experiment, 1, ["inner.lr=0.01"]), strict=True))
 
 
+def test_a_cell_that_serves_by_own_rounds_has_the_one_round_of_its_training_in_it() -> None:
+    of = {cell.row: cell for cell in cells(EXPERIMENTS["safe"], 1, rows=["all"])}
+    for own, one in (("alternate+own", "alternate"), ("dn+own", "dn"), ("mamdr", "mamdr-one")):
+        twin = of[own].one_round
+        assert twin is not None
+        assert (twin.key, twin.recipe) == (of[one].key, of[one].recipe)
+        assert of[one].one_round is None
+    late = cells(EXPERIMENTS["safe"], 1, ["train.shares=[0.0,1.0]"], rows=["alternate+own"])
+    assert late[0].one_round is None
+
+
 def test_an_override_with_a_name_is_for_cells_of_that_name() -> None:
     made = cells(EXPERIMENTS["table-6"], 1, ["dn:strategy.outer_lr=0.4", "mlp:model.embedding=8"])
     rates = {cell.row: getattr(cell.recipe.strategy, "outer_lr", None) for cell in made}
