@@ -2,7 +2,8 @@
 
 Workers are forked when a batch of walks comes and end with it: they see module, data and stores as they are at that
 moment, without a copy, and send back displacements. Walks of a batch do not depend on each other and draw from their
-own seeds, so who walks what changes nothing.
+own seeds, so who walks what changes nothing. A chain is walked by one worker, which pushes to a copy of its part what
+the caller pushes to the part itself: nobody waits for other chains before the next walk.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -21,11 +22,12 @@ import torch
 
 from mamdr.engine.walk import Walker
 from mamdr.errors import ConfigError, MamdrError, TrainingError
-from mamdr.parameters import Ids, Moments, Point
+from mamdr.parameters import Ids, Moments, Overlay, Point
+from mamdr.strategies.chains import Chain, by_turns
 from mamdr.strategies.protocol import Memory, Outcome, Walk
 
 _WINDOW = 256
-"""Walks are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
+"""Chains are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
 
 
 class Processes:
@@ -49,23 +51,39 @@ class Processes:
         if len(walks) < 2 or self.jobs < 2:
             yield from (self.walker(walk) for walk in walks)
             return
-        for walk in walks:  # found before forking, so that it is found once
-            self.walker.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
-        order = self._order(walks)
+        with closing(self._walked([Chain((walk,), 0.0) for walk in walks])) as come:
+            waiting: dict[int, Outcome] = {}
+            for index in range(len(walks)):
+                while index not in waiting:
+                    number, outcome = next(come)
+                    waiting[number] = outcome
+                yield waiting.pop(index)
+
+    def chained(self, chains: Sequence[Chain]) -> Iterator[tuple[int, Outcome]]:
+        """Outcomes as they come, of each chain in order."""
+        if len(chains) < 2 or self.jobs < 2:
+            return by_turns(self, chains)
+        return self._walked(chains)
+
+    def _walked(self, chains: Sequence[Chain]) -> Generator[tuple[int, Outcome], None, None]:
+        for chain in chains:  # found before forking, so that it is found once
+            for walk in chain.walks:
+                self.walker.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
+        order = self._order(chains)
         context = multiprocessing.get_context("fork")
         counter = context.Value("q", 0)
         workers: dict[Connection, Any] = {}
         try:
             with _interrupts_wait():
-                for _ in range(min(self.jobs, len(walks))):
+                for _ in range(min(self.jobs, len(chains))):
                     here, there = context.Pipe(duplex=False)
                     worker = context.Process(
-                        target=self._work, args=(walks, order, counter, there, [*workers, here]), daemon=True
+                        target=self._work, args=(chains, order, counter, there, [*workers, here]), daemon=True
                     )
                     worker.start()
                     there.close()
                     workers[here] = worker
-            yield from self._in_order(walks, workers)
+            yield from _received(chains, workers)
         finally:
             for pipe, worker in workers.items():
                 pipe.close()
@@ -73,19 +91,19 @@ class Processes:
                     worker.terminate()
                 worker.join()
 
-    def _order(self, walks: Sequence[Walk]) -> list[int]:
-        costs = [self.walker.cost(walk) for walk in walks]
-        return sorted(range(len(walks)), key=lambda index: (index // _WINDOW, -costs[index], index))
+    def _order(self, chains: Sequence[Chain]) -> list[int]:
+        costs = [sum(map(self.walker.cost, chain.walks)) for chain in chains]
+        return sorted(range(len(chains)), key=lambda index: (index // _WINDOW, -costs[index], index))
 
     def _work(
         self,
-        walks: Sequence[Walk],
+        chains: Sequence[Chain],
         order: list[int],
         counter: Any,
         pipe: Connection,
         others: list[Connection],
     ) -> None:
-        """A worker: take the next walk until none is left. Ends when the parent is gone and nobody reads."""
+        """A worker: take the next chain until none is left. Ends when the parent is gone and nobody reads."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for other in others:
@@ -99,27 +117,42 @@ class Processes:
                     counter.value += 1
                 if turn >= len(order):
                     break
-                _send(pipe, order[turn], self.walker(walks[order[turn]]))
+                for outcome in self._along(chains[order[turn]]):
+                    _send(pipe, order[turn], outcome)
         except MamdrError as error:
             pipe.send_bytes(pickle.dumps(error))
         except BrokenPipeError:
             os._exit(1)
         pipe.close()
 
-    def _in_order(self, walks: Sequence[Walk], workers: dict[Connection, Any]) -> Iterator[Outcome]:
-        waiting: dict[int, Outcome] = {}
-        open_pipes = list(workers)
-        for index in range(len(walks)):
-            while index not in waiting:
-                for pipe in wait(open_pipes):
-                    assert isinstance(pipe, Connection)
-                    try:
-                        number, outcome = _receive(pipe, walks)
-                        waiting[number] = outcome
-                    except (EOFError, OSError):
-                        open_pipes.remove(pipe)
-                        _check_end(workers[pipe])
-            yield waiting.pop(index)
+    def _along(self, chain: Chain) -> Iterator[Outcome]:
+        """A chain's outcomes, each pushed to a copy of its part before the next walk."""
+        first, *rest = chain.walks
+        if not rest:
+            yield self.walker(first)
+            return
+        assert isinstance(first.store, Overlay), "what is walked in a chain is a domain's own part"
+        store = first.store.aside()
+        for walk in chain.walks:
+            outcome = self.walker(replace(walk, store=store))
+            yield outcome
+            store.push(outcome.displacement, chain.rate)
+
+
+def _received(chains: Sequence[Chain], workers: dict[Connection, Any]) -> Iterator[tuple[int, Outcome]]:
+    left = sum(len(chain.walks) for chain in chains)
+    open_pipes = list(workers)
+    while left:
+        for pipe in wait(open_pipes):
+            assert isinstance(pipe, Connection)
+            try:
+                come = _receive(pipe, chains)
+            except (EOFError, OSError):
+                open_pipes.remove(pipe)
+                _check_end(workers[pipe])
+                continue
+            left -= 1
+            yield come
 
 
 @contextmanager
@@ -173,11 +206,11 @@ def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
     pipe.send_bytes(outcome.displacement.flat.numpy().data.cast("B"))
 
 
-def _receive(pipe: Connection, walks: Sequence[Walk]) -> tuple[int, Outcome]:
+def _receive(pipe: Connection, chains: Sequence[Chain]) -> tuple[int, Outcome]:
     head = pickle.loads(pipe.recv_bytes())
     if isinstance(head, MamdrError):
         raise head
-    space = walks[head.index].store.space
+    space = chains[head.index].walks[0].store.space
     flat = torch.empty(space.size(head.ids), dtype=space.dtype)
     pipe.recv_bytes_into(flat.numpy().data.cast("B"))
     displacement = Point(space, head.ids, flat)

@@ -154,6 +154,12 @@ class Overlay:
         displacement = displacement.moved()
         self.specific[self.domain] = pushed(self.space, self.specific.get(self.domain), displacement, rate)
 
+    def aside(self) -> Overlay:
+        """The same values, with pushes that nobody else sees. Cost: a copy of the specific part."""
+        part = self.specific.get(self.domain)
+        own = {} if part is None else {self.domain: part.copy()}
+        return Overlay(self.shared, own, self.domain, self.rows, self.share)
+
     def fade(self, share: float) -> None:
         """Multiply the specific part, if there is one, by `share`."""
         if isinstance(self.specific, Elsewhere):

@@ -13,9 +13,13 @@ from mamdr.config import component
 from mamdr.parameters import Moments, Overlay, Point, Store
 from mamdr.seeds import derive, generator
 from mamdr.strategies.budget import Cap, Helpers, helpers_of, steps_of
+from mamdr.strategies.chains import Chain, by_turns, outcomes_of
 from mamdr.strategies.negotiation import InnerState
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
+
+_TOGETHER = 4096
+"""Domains whose walks are asked for at once: enough to share out, and a bound on what is described beforehand."""
 
 
 @component
@@ -104,37 +108,41 @@ class DomainRegularization:
             for domain in domains:
                 self._store(state, problem, domain).fade(self.keep)
         tally = Tally.of_specific(state)
-        for turn, pairs in self._batches(state, helpers):
-            self._walk(state, problem, run, pairs, turn, caps, kept, tally)
+        for group in self._groups(state, helpers):
+            chains = [self._chain(state, problem, domain, drawn, caps, kept) for domain, drawn in group]
+            ordered = tally.buffers is not None  # running statistics are added up in one order
+            for number, outcome in by_turns(run, chains) if ordered else outcomes_of(run, chains):
+                self._store(state, problem, group[number][0]).push(outcome.displacement, self.specific_lr)
+                if kept is not None and outcome.moments is not None:
+                    kept.put(outcome.moments)
+                tally.add(outcome)
         tally.write(state, "specific")
         return state
 
-    def _batches(
+    def _groups(
         self, state: State, helpers: dict[int, list[int]]
-    ) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Pairs (domain, helper) whose walks do not depend on each other, and which helper in turn they are."""
-        if self.inner_state == "kept":  # each walk needs the moments of the last one
-            domains = list(helpers)
-            if self.shuffle:
-                generator(state.seed, "order", state.round).shuffle(domains)
-            yield from ((turn, [(domain, h)]) for domain in domains for turn, h in enumerate(helpers[domain]))
+    ) -> Iterator[list[tuple[int, list[tuple[int, int]]]]]:
+        """Domains whose walks do not depend on each other, each with its helpers and the turns at which they come."""
+        drawn = [(domain, list(enumerate(chosen))) for domain, chosen in helpers.items() if chosen]
+        if self.inner_state == "fresh":
+            yield from (drawn[start : start + _TOGETHER] for start in range(0, len(drawn), _TOGETHER))
             return
-        for turn in range(max(map(len, helpers.values()), default=0)):
-            yield turn, [(domain, chosen[turn]) for domain, chosen in helpers.items() if turn < len(chosen)]
+        if self.shuffle:
+            generator(state.seed, "order", state.round).shuffle(drawn)
+        for domain, turns in drawn:  # each walk needs the moments of the last one
+            yield from ([(domain, [turn])] for turn in turns)
 
-    def _walk(
+    def _chain(
         self,
         state: State,
         problem: Problem,
-        run: Run,
-        pairs: list[tuple[int, int]],
-        turn: int,
+        domain: int,
+        turns: Sequence[tuple[int, int]],
         caps: Sequence[int | None],
         kept: Moments | None,
-        tally: Tally,
-    ) -> None:
-        stores = [self._store(state, problem, domain) for domain, _ in pairs]
-        walks = [
+    ) -> Chain:
+        store = self._store(state, problem, domain)
+        walks = (
             Walk(
                 store,
                 (Leg((helper,), caps[0]), Leg((domain,), caps[1])),
@@ -142,13 +150,9 @@ class DomainRegularization:
                 kept,
                 state.buffers,
             )
-            for store, (domain, helper) in zip(stores, pairs, strict=True)
-        ]
-        for store, outcome in zip(stores, run(walks), strict=True):
-            store.push(outcome.displacement, self.specific_lr)
-            if kept is not None and outcome.moments is not None:
-                kept.put(outcome.moments)
-            tally.add(outcome)
+            for turn, helper in turns
+        )
+        return Chain(tuple(walks), self.specific_lr)
 
     def _store(self, state: State, problem: Problem, domain: int) -> Overlay:
         rows = problem.own_rows(domain) if self.rows == "own" else None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from mamdr.strategies.mean import MeanBuffers
 from mamdr.strategies.protocol import Outcome, State
 
 
 class Tally:
-    """Adds up outcomes and writes what they come to into the state.
+    """Adds up outcomes and writes what they come to into the state: the same mean loss in whatever order they come.
 
     Args:
         buffers: takes in the running statistics that walks end with; None leaves those of the state alone.
     """
 
     def __init__(self, buffers: MeanBuffers | None = None) -> None:
-        self.loss, self.samples, self.buffers = 0.0, 0, buffers
+        self._losses: list[float] = []
+        self.samples, self.buffers = 0, buffers
 
     @classmethod
     def of_specific(cls, state: State) -> Tally:
@@ -25,7 +28,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         if outcome.samples:
-            self.loss += outcome.loss * outcome.samples
+            self._losses.append(outcome.loss * outcome.samples)
             self.samples += outcome.samples
         if self.buffers is not None:
             self.buffers.add(outcome.buffers)
@@ -33,7 +36,7 @@ class Tally:
     def write(self, state: State, part: str) -> None:
         """Set `state.losses[part]`, unless nothing was trained, count the samples, and set running statistics."""
         if self.samples:
-            state.losses[part] = self.loss / self.samples
+            state.losses[part] = math.fsum(self._losses) / self.samples
         state.samples += self.samples
         if self.buffers is not None:
             state.buffers = state.buffers | self.buffers.value()

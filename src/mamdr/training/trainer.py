@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mamdr.parameters import LocalStore, Point, Space, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
+from mamdr.strategies.chains import Chain, outcomes_of
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
 from mamdr.training.folder import (
@@ -144,7 +145,7 @@ class Trainer:
         if state.round == 0:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
-        run = _heard(self._walks(session, state), listeners)
+        run = _Heard(self._walks(session, state), listeners)
         told = notes(self.strategy, problem, self.space, self.walk.batch_size)
         about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
         if state.round == 0:
@@ -349,15 +350,22 @@ def _moved(module: nn.Module, device: str) -> nn.Module:
         ) from error
 
 
-def _heard(walks: RunWalks, listeners: Listeners) -> RunWalks:
+@dataclass(frozen=True)
+class _Heard:
     """Walks as before, with listeners told of each outcome's rows."""
 
-    def run(batch: Sequence[Walk]) -> Iterator[Outcome]:
-        for outcome in walks(batch):
-            listeners.walked(outcome.samples)
+    walks: RunWalks
+    listeners: Listeners
+
+    def __call__(self, batch: Sequence[Walk]) -> Iterator[Outcome]:
+        for outcome in self.walks(batch):
+            self.listeners.walked(outcome.samples)
             yield outcome
 
-    return run
+    def chained(self, chains: Sequence[Chain]) -> Iterator[tuple[int, Outcome]]:
+        for number, outcome in outcomes_of(self.walks, chains):
+            self.listeners.walked(outcome.samples)
+            yield number, outcome
 
 
 def _describe(info: Mapping[str, Any]) -> dict[str, Any]:

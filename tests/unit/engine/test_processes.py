@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,10 +15,11 @@ from tests.unit.engine.zoo import make
 from mamdr.data.domains import Batch
 from mamdr.engine import Processes, Walker, WalkOptions, inner
 from mamdr.errors import ConfigError, ModelError, TrainingError
-from mamdr.parameters import LocalStore
+from mamdr.parameters import LocalStore, Specific
 from mamdr.strategies import MAMDR, DomainRegularization, Leg, Walk
 from mamdr.testing import TwoTables, same_bits, tiny_market, train
 from mamdr.testing.lab import at_work
+from mamdr.training import Trainer, TrainOptions
 
 DATA = tiny_market((30, 21, 10, 6, 2), numeric=True)
 
@@ -94,6 +97,43 @@ def test_outcomes_come_in_the_order_of_the_walks() -> None:
         store = LocalStore.of(session.module, session.space)
         outcomes = list(run([Walk(store, (Leg((domain,)),), domain) for domain in (4, 0, 3, 1, 2)]))
     assert [outcome.samples for outcome in outcomes] == [2, 30, 6, 21, 10]
+
+
+@pytest.mark.parametrize(
+    "specific",
+    [Specific(), Specific(rank=1), Specific(memory="10KB")],
+    ids=["whole", "low rank", "on disk"],
+)
+def test_a_chain_is_walked_by_one_worker_to_the_bits_of_one_process(
+    specific: Specific, tmp_path: Path
+) -> None:
+    """Each walk of a chain begins at what the last one left, in the worker as in the caller."""
+    module, strategy = TwoTables(dropout=0.5), MAMDR(num_helpers=3, specific_lr=0.5, include_self=True)
+    runs = []
+    for jobs in (1, 2):
+        options = TrainOptions(rounds=3, jobs=jobs, patience=0)
+        trainer = Trainer(
+            copy.deepcopy(module),
+            DATA,
+            strategy,
+            options,
+            WalkOptions(batch_size=8),
+            specific=specific,
+            folder=tmp_path / str(jobs),
+        )
+        runs.append(trainer.fit())
+    assert same_bits(runs[0].state, runs[1].state)
+    assert runs[0].state.losses == runs[1].state.losses
+
+
+def test_workers_are_forked_once_a_round_for_all_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks: list[int] = []
+    walked = Processes._walked
+    monkeypatch.setattr(
+        Processes, "_walked", lambda self, chains: forks.append(len(chains)) or walked(self, chains)
+    )
+    train(TwoTables(), DATA, MAMDR(num_helpers=4), 2, jobs=2)
+    assert forks == [5, 5]
 
 
 def test_leaving_early_leaves_no_worker_behind() -> None:

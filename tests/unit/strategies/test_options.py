@@ -112,12 +112,12 @@ def test_the_order_of_domains_is_that_of_the_data_when_it_is_not_drawn() -> None
 
     def run(walks: Any) -> Any:
         domains.append([leg.domains[-1] for leg in walks[0].legs])
-        raise StopIteration
+        raise InterruptedError
 
     with at_work(TwoTables(), DATA) as (session, _):
         state = State(LocalStore.of(session.module, session.space), seed=1)
         for part in strategy.parts.parts:  # type: ignore[attr-defined]
-            with pytest.raises(StopIteration):
+            with pytest.raises(InterruptedError):
                 part.round(state, problem_of(session), run)
     assert domains[0] == [0, 1, 2, 3]  # Domain Negotiation's walk
     assert domains[1][1] == 0  # Domain Regularization's first
