@@ -176,6 +176,8 @@ class State:
             Training knows nothing of them.
         chosen: by domain, the parameters of a round of its own (dense part and its rows), which serve it in place of
             this round's. Training knows nothing of them either.
+        backoff: of domains whose parts rest when they are dropped, by domain how many rounds the last rest took and the
+            round that ends the one under way; None outside a rest (`DomainRegularization`).
     """
 
     shared: LocalStore
@@ -190,6 +192,7 @@ class State:
     memory: Memory = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     chosen: MutableMapping[int, Point] = field(default_factory=dict)
+    backoff: dict[int, tuple[int, int | None]] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:

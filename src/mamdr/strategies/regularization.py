@@ -21,6 +21,9 @@ from mamdr.strategies.tally import Tally
 _TOGETHER = 4096
 """Domains whose walks are asked for at once: enough to share out, and a bound on what is described beforehand."""
 
+_LONGEST_REST = 8
+"""Rounds."""
+
 
 @component
 class DomainRegularization:
@@ -47,6 +50,9 @@ class DomainRegularization:
         own_steps: the same of mini-batches on the domain itself.
         shuffle: with "kept" go through domains in Domain Negotiation's order, drawn anew each round; otherwise in that
             of the data. With "fresh" the order makes no difference.
+        backoff: leave out a domain whose part was dropped after the last round that walked for it (`train.shrink` chose
+            a share of 0), for 1 round, then, if it is dropped again, for 2, 4 and at most 8: where the shared
+            parameters have all that a domain needs, a round costs hardly more than theirs.
         rows: "touched" keeps every row a walk moved, "own" only rows that the domain's own data touch.
         start: "zero", so that an unseen domain is served by shared alone; or "random", as in the authors' code: an
             independent draw per domain (here the module's first values in random order within each parameter).
@@ -67,6 +73,7 @@ class DomainRegularization:
     helper_steps: Cap = None
     own_steps: Cap = None
     shuffle: bool = True
+    backoff: bool = False
     rows: Literal["touched", "own"] = "touched"
     start: Literal["zero", "random"] = "zero"
     finetunes: ClassVar[bool] = False
@@ -92,7 +99,22 @@ class DomainRegularization:
         return [known[place] for place in places] + ([domain] if self.include_self else [])
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        return self.round_of(state, problem, run, problem.trainable)
+        domains = (
+            [d for d in problem.trainable if self._awake(state, d)] if self.backoff else problem.trainable
+        )
+        return self.round_of(state, problem, run, domains)
+
+    def _awake(self, state: State, domain: int) -> bool:
+        """Whether this round walks for a domain's part; keeps account of its rests."""
+        wait, due = state.backoff.get(domain, (0, state.round))
+        if due is None and domain not in state.specific:  # walked for in the last round, and dropped
+            wait = min(max(1, 2 * wait), _LONGEST_REST)
+            due = state.round + wait
+        elif due is None:
+            wait = 0
+        awake = due is None or due <= state.round
+        state.backoff[domain] = (wait, None if awake else due)
+        return awake
 
     def round_of(self, state: State, problem: Problem, run: Run, domains: Sequence[int]) -> State:
         """A round of these domains alone; all others keep what they have, and help as ever.

@@ -78,6 +78,7 @@ class MAMDR:
     helper_steps: Cap = None
     own_steps: Cap = None
     shuffle: bool = True
+    backoff: bool = False
     averaging: Averaging = 0.0
     lead: Lead = 1.0
     rows: Literal["touched", "own"] = "touched"
@@ -94,8 +95,9 @@ class MAMDR:
     def safe(cls) -> MAMDR:
         """What the recipe `mamdr` takes, for who cannot tune.
 
-        Shared parameters are the mean of rounds of plain training (`strategies.averaging`), and the data's size sets
-        what specific parts may cost (`strategies.budget`).
+        Shared parameters are the mean of rounds of plain training, each of which starts halfway between the mean and
+        the last one's end (`strategies.averaging`). The data's size sets what specific parts may cost
+        (`strategies.budget`), and those that come to nothing rest.
 
         Train it with shares that may be zero and serve each domain by its own round (`train.shares`, `train.shrink`,
         `train.choose`): then no domain is below the shared parameters on validation. Measured in docs/findings.md.
@@ -104,6 +106,8 @@ class MAMDR:
             outer_lr=1.0,
             inner_state="shared",
             averaging=0.8,
+            lead=0.5,
+            backoff=True,
             num_helpers="auto",
             helper_steps="auto",
             own_steps="auto",
@@ -132,6 +136,7 @@ class MAMDR:
                 helper_steps=self.helper_steps,
                 own_steps=self.own_steps,
                 shuffle=self.shuffle,
+                backoff=self.backoff,
                 rows=self.rows,
                 start=self.start,
             ),

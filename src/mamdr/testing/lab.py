@@ -105,6 +105,7 @@ def same_bits(a: State, b: State) -> bool:
         and a.memory.keys() == b.memory.keys()
         and all(_same_tensors(a.memory[name], b.memory[name]) for name in a.memory)
         and (a.round, a.seed, a.samples, a.losses) == (b.round, b.seed, b.samples, b.losses)
+        and a.backoff == b.backoff
     )
 
 

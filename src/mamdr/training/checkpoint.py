@@ -63,6 +63,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
+        "backoff": [[domain, *state.backoff[domain]] for domain in sorted(state.backoff)],
         "shares": [[domain, state.shares[domain]] for domain in sorted(state.shares)],
         "space": _describe(state.space),
         "part": _describe(part),
@@ -148,6 +149,7 @@ def load(
         memory,
         dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
         own,
+        {domain: (wait, due) for domain, wait, due in meta.get("backoff", [])},  # likewise
     )
     return state, meta["extra"]
 

@@ -20,15 +20,17 @@ from mamdr.strategies import State, Strategy
 def shrink(session: Session, strategy: Strategy, state: State, shares: Sequence[float]) -> dict[int, float]:
     """Keep of each specific part the share that its domain's validation rows prefer: θ_i ← λ_i θ_i; the λ_i.
 
-    Done after each round, a part that over-fits does not grow from round to round: where it helps no more it begins
-    again from zero.
+    Done after each round, a part that over-fits does not grow from round to round: where it helps no more it is
+    dropped, and begins again from zero.
 
     Cost: as `choose_shares`.
     """
     chosen = choose_shares(session, strategy, state, shares)
     parts = state.tuned if strategy.finetunes else state.specific
     for domain, share in chosen.items():
-        if share < 1:
+        if not share:
+            parts.pop(domain, None)
+        elif share < 1:
             Overlay(state.shared, parts, domain).fade(share)
     return chosen
 

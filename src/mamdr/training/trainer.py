@@ -200,7 +200,8 @@ class Trainer:
         """The shares of specific parts that were kept of this round, by domain; of others all."""
         if not self.options.shrink:
             return {}
-        return shrink(session, self.strategy, replace(state, chosen={}), self.options.shares)
+        kept = shrink(session, self.strategy, replace(state, chosen={}), self.options.shares)
+        return dict.fromkeys(state.backoff, 0.0) | kept  # a part that rests is none
 
     def _told(self) -> dict[str, Any]:
         """What a round's event tells beside figures: what the engine had to say since the last one."""

@@ -122,24 +122,43 @@ def test_shrunk_after_each_round_no_domain_is_below_shared_on_validation(strateg
     assert any(a != b for a, b in zip(aucs(plain, {}).values(), served.values(), strict=True))
 
 
-def test_shrinking_is_what_training_goes_on_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", [None, mamdr.strategies.MAMDR(num_helpers=1, backoff=True)])
+def test_shrinking_is_what_training_goes_on_from(strategy: Strategy | None, tmp_path: Path) -> None:
     """Stopped after a round and resumed it is the straight run, and not the run whose shares are chosen at its end."""
-    straight = train(folder=tmp_path / "straight", rounds=2, shares=SHARES, shrink=True)
-    for rounds in (1, 2):
+    straight = train(strategy, folder=tmp_path / "straight", rounds=3, shares=SHARES, shrink=True)
+    for rounds in (1, 2, 3):
         resumed = train(
-            folder=tmp_path / "stopped", rounds=rounds, shares=SHARES, shrink=True, resume=rounds > 1
+            strategy,
+            folder=tmp_path / "stopped",
+            rounds=rounds,
+            shares=SHARES,
+            shrink=True,
+            resume=rounds > 1,
         )
     assert same_bits(resumed.state, straight.state)
-    assert not same_bits(straight.state, train(rounds=2, shares=SHARES).state)
+    assert not same_bits(straight.state, train(strategy, rounds=3, shares=SHARES).state)
+
+
+def test_parts_that_are_dropped_rest_and_count_as_none(tmp_path: Path) -> None:
+    strategy = DomainRegularization(num_helpers=1, backoff=True)
+    folder = tmp_path / "run"
+    run = train(strategy, folder=folder, rounds=3, shares=[0.0], shrink=True, choose="domain")
+    assert run.state.specific == {}
+    first, second, third = (event["samples"] for event in run.events if event["event"] == "round")
+    assert first == third > second == 0
+    event = next(event for event in run.events if event["event"] == "own_rounds")
+    assert {told["share"] for told in event["domains"].values()} == {0.0}
 
 
 def test_shrunk_parts_are_their_shares_of_what_was_learned() -> None:
     whole, shrunk = train(rounds=1, shares=SHARES), train(rounds=1, shares=SHARES, shrink=True)
     assert len(set(whole.state.shares.values())) > 1, "a market on which shares do not differ tests nothing"
     for domain, share in whole.state.shares.items():
-        torch.testing.assert_close(
-            shrunk.state.specific[domain].flat, share * whole.state.specific[domain].flat
-        )
+        assert (domain in shrunk.state.specific) == bool(share)
+        if share:
+            torch.testing.assert_close(
+                shrunk.state.specific[domain].flat, share * whole.state.specific[domain].flat
+            )
 
 
 def test_rounds_of_their_own_tell_the_shares_that_were_kept(tmp_path: Path) -> None:
