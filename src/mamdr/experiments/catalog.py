@@ -109,6 +109,12 @@ _PARTS = (
 )
 """MAMDR with what keeps it safe, and each part of that by itself, over plain training."""
 
+_AGAINST = (
+    *(_strategy(name) for name in ("alternate", "finetune", "pcgrad", "famo", "dn")),
+    Line("mamdr", "MAMDR, safe", {"strategy": strategies.describe(MAMDR.safe()), "train": _SHRINK}),
+)
+"""The safe MAMDR over any model (one round for all: models with running statistics have no others), and its rivals."""
+
 _ALL = (
     Experiment(
         "table-5",
@@ -167,6 +173,17 @@ _ALL = (
     ),
     Experiment(
         "safe", "the safe MAMDR and what each part of it brings", _PARTS, _ONE, "methods", "alternate"
+    ),
+    Experiment(
+        "safe-models",
+        "the safe MAMDR model by model, beside what else learns from many domains",
+        tuple(
+            _model(name, extra=name not in (*_MODEL_LABELS, "pepnet", "mlora"))
+            for name in _ordered(_MODEL_LABELS, models.MODELS)
+        ),
+        _AGAINST,
+        "grid",
+        "alternate",
     ),
     Experiment("safe-domains", "the same, domain by domain", _PARTS, _ONE, "domains", "alternate"),
     Experiment(
