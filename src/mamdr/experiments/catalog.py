@@ -115,6 +115,26 @@ _AGAINST = (
 )
 """The safe MAMDR over any model (one round for all: models with running statistics have no others), and its rivals."""
 
+_PATHS = tuple(
+    Line(
+        name,
+        label,
+        {
+            **_MLP,
+            "strategy": {"name": "alternate"},
+            "walk": walk,
+            "train": {"rounds": 5, "patience": 0},
+        },
+    )
+    for name, label, walk in (
+        ("fast", "as it is", {"rows": "lazy", "dropout": "packed"}),
+        ("rows", "every row at every step", {"rows": "dense", "dropout": "packed"}),
+        ("dropout", "PyTorch's dropout", {"rows": "lazy", "dropout": "torch"}),
+        ("plain", "both", {"rows": "dense", "dropout": "torch"}),
+    )
+)
+"""Five rounds of plain training, with shortcuts of the inner loop and without."""
+
 _ALL = (
     Experiment(
         "table-5",
@@ -186,6 +206,9 @@ _ALL = (
         "alternate",
     ),
     Experiment("safe-domains", "the same, domain by domain", _PARTS, _ONE, "domains", "alternate"),
+    Experiment(
+        "fast-paths", "what the inner loop's shortcuts change: five rounds", _PATHS, _ONE, "methods", "plain"
+    ),
     Experiment(
         "models",
         "every model with Alternate, DN, DR and MAMDR",
