@@ -32,7 +32,7 @@ class Batched:
     Walked one by one, with a word to `told` the first time: walks of one alone; legs that mix domains, combine
     gradients or look ahead; walks with a table above `LAZY_ABOVE` values that an Adam steps lazily; columns of lists;
     batch normalisation and other buffers that move; bags of embeddings, `max_norm`, `scale_grad_by_freq`, padding in
-    some of a weight's embeddings alone; `embedding_l2`; modules whose logit of a row depends on the batch's other rows
+    some of a weight's embeddings alone; modules whose logit of a row depends on the batch's other rows
     (a batch is filled up with rows of weight zero) or on draws of their own; and modules that `torch.vmap` cannot take.
 
     Args:
@@ -154,8 +154,6 @@ def _unable(module: nn.Module, session: Session) -> str:
     """Why a module cannot be walked in lock-step; empty when nothing speaks against it beforehand."""
     if session.data.train.lists:
         return "columns of lists"
-    if session.options.embedding_l2:
-        return "embedding_l2"
     if session.norms:
         return "batch normalisation"
     for table in session.space.tables:

@@ -85,6 +85,7 @@ class Lockstep:
         self.masks = Masks([derive(walk.seed, "torch") for walk in walks], space.device)
         self.loss = torch.zeros(len(courses), dtype=torch.float64, device=space.device)
         self.padding = [self._padding(t) for t in range(len(space.tables))]
+        self.penalties = self._penalties()
 
     def _padding(self, table: int) -> Tensor:
         """Places of rows that are padding to the embeddings of a table, which no gradient moves; sorted, on the CPU."""
@@ -94,6 +95,16 @@ class Lockstep:
         if padding is None:
             return torch.empty(0, dtype=torch.int64)
         return torch.nonzero(stacked.keys.cpu() % stacked.table_rows == padding).squeeze(1)
+
+    def _penalties(self) -> list[Tensor]:
+        """λ of every walk's rows of each table, [n, 1]; none where there is no penalty."""
+        if not self.options.embedding_l2:
+            return []
+        each = [
+            [self.session.penalty(t, course.ids[t]) for course in self.courses]
+            for t in range(len(self.tables))
+        ]
+        return [torch.cat([rows for rows in table if rows is not None]) for table in each]
 
     def run(self) -> Iterator[Outcome]:
         """Walk them all; then their outcomes, in the order of the courses.
@@ -133,10 +144,10 @@ class Lockstep:
         dense = dict(zip((part.name for part in self.space.dense), leaves, strict=False))
         for table, leaf in zip(self.tables, leaves[len(dense) :], strict=True):
             table.weight = leaf
-        losses, missed = torch.vmap(self._loss, randomness="different")(
+        losses, missed, touched = torch.vmap(self._loss, randomness="different")(
             dense, torch.arange(live, device=device), batch, domain.to(device), labels, weights
         )
-        self._advance(live, leaves, losses.sum())
+        self._advance(live, leaves, losses.sum(), touched)
         self.loss[:live] += losses.detach() * torch.tensor(counts, device=device)
         return missed.any()
 
@@ -158,11 +169,12 @@ class Lockstep:
         domain: Tensor,
         labels: Tensor,
         weights: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """One walk's mean loss, and whether an id was missed: what `torch.vmap` makes of it goes for all walks."""
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """One walk's mean loss, whether an id was missed, and the places of each table's rows that were looked up (with
+        a penalty): what `torch.vmap` makes of it goes for all walks."""
         self.masks.walk = walk
         for table in self.tables:
-            table.walk, table.missed = walk, []
+            table.walk, table.places, table.missed = walk, [], []
         # One value expanded, by which a model sees a batch of one domain.
         batch = {**batch, "domain": domain.expand(len(labels))}
         with torch.autocast(
@@ -172,10 +184,12 @@ class Lockstep:
         each = binary_cross_entropy_with_logits(logits.to(labels.dtype), labels, reduction="none")
         missed = [found for table in self.tables for found in table.missed]
         none = torch.zeros((), dtype=torch.bool, device=labels.device)
-        return (each * weights).sum(), torch.stack(missed).any() if missed else none
+        touched = [torch.cat(table.places) if table.places else walk[None][:0] for table in self.tables]
+        told = torch.stack(missed).any() if missed else none
+        return (each * weights).sum(), told, touched if self.penalties else []
 
-    def _advance(self, live: int, leaves: list[Tensor], loss: Tensor) -> None:
-        """Step the first walks' values down the gradients of the loss."""
+    def _advance(self, live: int, leaves: list[Tensor], loss: Tensor, touched: list[Tensor]) -> None:
+        """Step the first walks' values down the gradients of the loss, and of the penalty on the rows touched."""
         moving = [leaf for leaf in leaves if leaf.requires_grad]
         found = torch.autograd.grad(loss, moving, allow_unused=True)
         # Contiguous, as a fused step goes through values and gradients side by side.
@@ -183,11 +197,16 @@ class Lockstep:
             torch.zeros_like(x) if g is None else g.contiguous() for x, g in zip(moving, found, strict=True)
         ]
         by_table = iter(grads[::-1])
-        for padding, leaf in zip(self.padding[::-1], leaves[::-1], strict=False):
+        for t in reversed(range(len(self.tables))):
+            leaf, padding = leaves[t - len(self.tables)], self.padding[t]
             grad = next(by_table) if leaf.requires_grad else None
             if grad is not None and len(padding):
                 inside = padding[: int(torch.searchsorted(padding, len(leaf)))]
                 grad.index_fill_(0, inside.to(leaf.device), 0)
+            if grad is not None and touched:
+                marks = torch.zeros_like(self.penalties[t][: len(leaf)])
+                marks.index_fill_(0, touched[t].reshape(-1), 1)
+                grad.addcmul_(leaf.detach(), marks.mul_(self.penalties[t][: len(leaf)]), value=2)
         self.count += 1
         moments = [
             [part for part, moves in zip(stack.first(live), self.moves, strict=True) if moves]

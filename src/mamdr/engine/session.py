@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
 from mamdr.engine.arena import Arena
@@ -58,6 +58,16 @@ class Session:
         self.buffers.restore()
         set_modes(self._modes)
         self.module.zero_grad(set_to_none=True)
+
+    def penalty(self, table: int, ids: Tensor) -> Tensor | None:
+        """λ of Σ λ · ‖row‖² for each of these rows of a table, [n, 1]; None where there is none."""
+        strength, space = self.options.embedding_l2, self.space
+        if not strength:
+            return None
+        if self.options.embedding_l2_per == "touch":
+            return torch.full((1, 1), strength, dtype=space.dtype, device=space.device).expand(len(ids), 1)
+        samples = self.rows.samples(table).index_select(0, ids).clamp_(min=1)
+        return (strength / samples).to(space.device, space.dtype).unsqueeze(1)
 
     @property
     def binding(self) -> Binding:

@@ -33,15 +33,18 @@ class StackedRows:
         self.keys, self.table_rows = torch.cat(keys).to(device), table_rows
         self.weight: Tensor | None = None
         self.walk: Tensor | None = None
+        self.places: list[Tensor] = []
         self.missed: list[Tensor] = []
 
     def look_up(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Where these ids of the walk at hand lie in the weight, and that weight. Ids without a row are noted."""
+        """Where these ids of the walk at hand lie in the weight, and that weight. The places are noted, and whether an
+        id has no row."""
         assert self.weight is not None
         assert self.walk is not None
         wanted = ids.long() + self.walk * self.table_rows
         # Rows of walks that are done lie behind the weight, so no walk under way has its own there.
         places = torch.searchsorted(self.keys, wanted).clamp(0, max(len(self.weight) - 1, 0))
+        self.places.append(places.reshape(-1))
         self.missed.append((self.keys[places] != wanted).any())
         return places, self.weight
 

@@ -120,7 +120,7 @@ class Walked:
         """
         space, point, options = self.work.space, self.work, self.options
         states = list(self.moments.points.values())
-        self.penalties = [self._penalty(t) for t in range(len(space.tables))]
+        self.penalties = [self.session.penalty(t, ids) for t, ids in enumerate(point.ids)]
         self.lazy = {
             t: LazyRows(
                 point.rows(t),
@@ -147,16 +147,6 @@ class Walked:
             for held in (point, *states)
         )
         self.slopes = [*(self.grads[0][part] for part in space.moving), *self.grads[1:]]
-
-    def _penalty(self, table: int) -> Tensor | None:
-        """λ of each of a table's rows in the walk, [n, 1]; None where there is none."""
-        strength, ids, flat = self.options.embedding_l2, self.work.ids[table], self.work.flat
-        if not strength:
-            return None
-        if self.options.embedding_l2_per == "touch":
-            return flat.new_full((1, 1), strength).expand(len(ids), 1)
-        samples = self.session.rows.samples(table).index_select(0, ids).clamp_(min=1)
-        return (strength / samples).unsqueeze(1).to(flat.device)
 
     def hold_apart(self, apart: bool) -> None:
         """Let every lookup be a leaf of its own, so that domains' gradients can be told apart; or as usual again."""
