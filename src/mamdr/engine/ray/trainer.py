@@ -318,7 +318,8 @@ def check_options(options: TrainOptions) -> None:
 
 
 def check_strategy(strategy: Strategy) -> None:
-    """Raise ConfigError for what only one machine can do: a lead over the mean of rounds is a copy of every table."""
+    """Raise ConfigError for what only one machine can do: a lead over the mean of rounds is a copy of every table, and
+    what drops parts (`train.shrink`) is not there."""
     within = [getattr(strategy, name) for name in ("after", "of") if hasattr(strategy, name)]
     for part in (*within, *(strategy.parts if isinstance(strategy, Then) else ())):
         check_strategy(part)
@@ -328,6 +329,12 @@ def check_strategy(strategy: Strategy) -> None:
             f"strategy.averaging = {averaging:g} on a cluster",
             "0",
             "Train on one machine, or average by a smaller outer_lr",
+        )
+    if getattr(strategy, "backoff", False):
+        raise ConfigError(
+            "strategy.backoff = true on a cluster, where no part is ever dropped",
+            "false",
+            "Leave it out, or train on one machine",
         )
 
 

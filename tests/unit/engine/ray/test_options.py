@@ -32,6 +32,14 @@ def test_a_mean_of_rounds_is_for_one_machine(strategy: Strategy) -> None:
         check_strategy(strategy)
 
 
+@pytest.mark.parametrize(
+    "strategy", [MAMDR(backoff=True), Finetune(after=DomainRegularization(backoff=True))]
+)
+def test_rests_of_dropped_parts_are_for_one_machine(strategy: Strategy) -> None:
+    with pytest.raises(ConfigError, match=r"strategy.backoff = true on a cluster"):
+        check_strategy(strategy)
+
+
 @pytest.mark.parametrize("strategy", [MAMDR(), Then(DomainNegotiation(), DomainRegularization())])
 def test_others_train_there(strategy: Strategy) -> None:
     check_strategy(strategy)
