@@ -8,12 +8,13 @@ the caller pushes to the part itself: nobody waits for other chains before the n
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import pickle
 import signal
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -28,6 +29,9 @@ from mamdr.strategies.protocol import Memory, Outcome, Walk
 
 _WINDOW = 256
 """Chains are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
+
+_PIPE = 1 << 20
+"""Bytes that a worker's pipe holds: what Linux grants to everyone."""
 
 
 class Processes:
@@ -77,6 +81,7 @@ class Processes:
             with _interrupts_wait():
                 for _ in range(min(self.jobs, len(chains))):
                     here, there = context.Pipe(duplex=False)
+                    _widen(there)
                     worker = context.Process(
                         target=self._work, args=(chains, order, counter, there, [*workers, here]), daemon=True
                     )
@@ -155,6 +160,13 @@ def _received(chains: Sequence[Chain], workers: dict[Connection, Any]) -> Iterat
             yield come
 
 
+def _widen(pipe: Connection) -> None:
+    """Room for an outcome, where the system can give it: a worker goes on before the parent has read."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # beyond what a user may have
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+
+
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
     """Ctrl-C goes to a terminal's every process: a worker must not meet it before it has learned to ignore it."""
@@ -203,7 +215,9 @@ def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
         outcome.memory,
     )
     pipe.send_bytes(pickle.dumps(head))
-    pipe.send_bytes(outcome.displacement.flat.numpy().data.cast("B"))
+    values = memoryview(outcome.displacement.flat.numpy()).cast("B")
+    while values:
+        values = values[os.write(pipe.fileno(), values) :]
 
 
 def _receive(pipe: Connection, chains: Sequence[Chain]) -> tuple[int, Outcome]:
@@ -212,7 +226,12 @@ def _receive(pipe: Connection, chains: Sequence[Chain]) -> tuple[int, Outcome]:
         raise head
     space = chains[head.index].walks[0].store.space
     flat = torch.empty(space.size(head.ids), dtype=space.dtype)
-    pipe.recv_bytes_into(flat.numpy().data.cast("B"))
+    values = memoryview(flat.numpy()).cast("B")
+    while values:  # straight into the tensor: a connection's own way has two copies more
+        count = os.readv(pipe.fileno(), [values])
+        if not count:
+            raise EOFError
+        values = values[count:]
     displacement = Point(space, head.ids, flat)
     told = (head.loss, head.samples, head.steps, head.moments, head.buffers, head.memory)
     return head.index, Outcome(displacement, *told)
