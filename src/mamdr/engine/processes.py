@@ -215,7 +215,7 @@ def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
         outcome.memory,
     )
     pipe.send_bytes(pickle.dumps(head))
-    values = memoryview(outcome.displacement.flat.numpy()).cast("B")
+    values = outcome.displacement.flat.numpy().data.cast("B")
     while values:
         values = values[os.write(pipe.fileno(), values) :]
 
@@ -226,7 +226,7 @@ def _receive(pipe: Connection, chains: Sequence[Chain]) -> tuple[int, Outcome]:
         raise head
     space = chains[head.index].walks[0].store.space
     flat = torch.empty(space.size(head.ids), dtype=space.dtype)
-    values = memoryview(flat.numpy()).cast("B")
+    values = flat.numpy().data.cast("B")
     while values:  # straight into the tensor: a connection's own way has two copies more
         count = os.readv(pipe.fileno(), [values])
         if not count:

@@ -8,7 +8,8 @@ from pathlib import Path
 from mamdr.data.domains import Dataset
 from mamdr.engine.ray.actors import cluster
 from mamdr.engine.ray.buckets import Buckets
-from mamdr.engine.ray.trainer import ClusterTrainer, check_options, check_strategy
+from mamdr.engine.ray.limits import check_options, check_strategy
+from mamdr.engine.ray.trainer import ClusterTrainer
 from mamdr.training import Recipe, Run
 from mamdr.training.events import Listener
 from mamdr.training.folder import check_folder

@@ -18,6 +18,7 @@ from mamdr.engine import Session, Walker
 from mamdr.engine.ray import slices
 from mamdr.engine.ray.assemble import assembled
 from mamdr.engine.ray.buckets import Buckets
+from mamdr.engine.ray.limits import check_options, check_strategy
 from mamdr.engine.ray.manifest import Manifest, clear, round_folder
 from mamdr.engine.ray.members import Kinds, Members
 from mamdr.engine.ray.parts import OwnedParts
@@ -29,12 +30,11 @@ from mamdr.engine.ray.worker import Work, empty, skeleton
 from mamdr.errors import CheckpointError, ConfigError
 from mamdr.evaluation.metrics import Metrics, evaluate
 from mamdr.parameters import LocalStore, Moments, Point
-from mamdr.strategies import Problem, State, Strategy, Then
+from mamdr.strategies import Problem, State
 from mamdr.strategies import Run as RunWalks
 from mamdr.training import checkpoint
 from mamdr.training.cluster import ClusterOptions
 from mamdr.training.folder import checkpoint_folder
-from mamdr.training.options import TrainOptions
 from mamdr.training.run import Run
 from mamdr.training.trainer import Trainer
 
@@ -292,50 +292,6 @@ class ClusterTrainer(Trainer):
             best = assembled(Manifest.read(round_folder(self.place, self.stopping.best_round)), self.space)
             checkpoint.save(path, best, {"stopping": asdict(self.stopping)})
         return checkpoint.load(path, self.space, self._place)[0]
-
-
-def check_options(options: TrainOptions) -> None:
-    """Raise ConfigError for settings that a cluster has no use for."""
-    if options.device != "cpu" or options.jobs > 1:
-        found = f"train.device = {options.device!r}, train.jobs = {options.jobs}"
-        raise ConfigError(found, "cpu and 1 on a cluster", "Take more workers instead")
-    if options.engine not in ("auto", "sequential"):
-        raise ConfigError(
-            f"train.engine = {options.engine!r} on a cluster", "'auto'", "Take more workers instead"
-        )
-    if options.choose != "run":
-        raise ConfigError(
-            f"train.choose = {options.choose!r} on a cluster",
-            "'run'",
-            "Train on one machine, or choose by run",
-        )
-    if options.shrink:
-        raise ConfigError(
-            "train.shrink = true on a cluster, whose workers hold the specific parts",
-            "false",
-            "Train on one machine, or choose shares at the end",
-        )
-
-
-def check_strategy(strategy: Strategy) -> None:
-    """Raise ConfigError for what only one machine can do: a lead over the mean of rounds is a copy of every table, and
-    what drops parts (`train.shrink`) is not there."""
-    within = [getattr(strategy, name) for name in ("after", "of") if hasattr(strategy, name)]
-    for part in (*within, *(strategy.parts if isinstance(strategy, Then) else ())):
-        check_strategy(part)
-    averaging = getattr(strategy, "averaging", 0.0)
-    if averaging:
-        raise ConfigError(
-            f"strategy.averaging = {averaging:g} on a cluster",
-            "0",
-            "Train on one machine, or average by a smaller outer_lr",
-        )
-    if getattr(strategy, "backoff", False):
-        raise ConfigError(
-            "strategy.backoff = true on a cluster, where no part is ever dropped",
-            "false",
-            "Leave it out, or train on one machine",
-        )
 
 
 def owners(sizes: Sequence[int], workers: int) -> list[int]:
