@@ -9,6 +9,7 @@ import torch
 
 from mamdr.data.ragged import Array, Lists, Ragged
 from mamdr.errors import ConfigError
+from mamdr.seeds import first_draws
 
 Batch = dict[str, torch.Tensor]
 """Column -> int64 [B] (ids), int64 [B, L] (lists of ids, padded with 0) or float32 [B] (numeric features); always with
@@ -94,6 +95,17 @@ class DomainData:
         size, start = self.size(domain), self._bounds[domain]
         order = _permutation(size, generator)
         return torch.arange(size) + start if order is None else order.long() + start
+
+    def orders_of(self, domains: Sequence[int], seeds: Sequence[int], most: Sequence[int]) -> torch.Tensor:
+        """Of each domain, one after another, the first `most` rows of `order_of` with a generator of this seed."""
+        source, orders = torch.Generator(), []
+        for domain, first, count in zip(domains, first_draws(seeds), most, strict=True):
+            order = _shuffled(self.size(domain), source.manual_seed(first))
+            orders.append(order if count >= order.shape[0] else order[:count])
+        starts = torch.tensor([self._bounds[domain] for domain in domains], dtype=torch.int64)
+        lengths = torch.tensor([order.shape[0] for order in orders], dtype=torch.int64)
+        shifts = torch.repeat_interleave(starts, lengths)
+        return torch.cat(orders).long() + shifts if orders else shifts
 
     def take(self, rows: torch.Tensor) -> tuple[Batch, torch.Tensor]:
         """The columns that are not lists, and the labels, at stored rows [...], in their shape; no "domain"."""
@@ -201,5 +213,8 @@ def _permutation(total: int, generator: np.random.Generator | None) -> torch.Ten
     """A random order of `total` positions, int32 where that is enough; None for the stored order."""
     if generator is None or not total:
         return None
-    source = torch.Generator().manual_seed(int(generator.integers(1 << 63)))
+    return _shuffled(total, torch.Generator().manual_seed(int(generator.integers(1 << 63))))
+
+
+def _shuffled(total: int, source: torch.Generator) -> torch.Tensor:
     return torch.randperm(total, generator=source, dtype=torch.int32 if total < 1 << 31 else torch.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
 from mamdr.engine.look import looking, set_modes
 from mamdr.engine.session import Session
 from mamdr.engine.walk import Walker
+from mamdr.parameters import Ids
+from mamdr.strategies.chains import Chain, Together, turns
 from mamdr.strategies.protocol import Outcome, Walk
 
 BUDGET = 1 << 30
@@ -19,6 +22,8 @@ BUDGET = 1 << 30
 _WIDE = 4
 """Bytes of a mini-batch for each of its rows and dense values of the module's square root, both ways (see `_bytes`)."""
 _FEW = 8
+_SOME = 4096
+"""Walks whose rows are found at once."""
 _DROPOUTS = nn.modules.dropout._DropoutNd
 
 
@@ -49,48 +54,68 @@ class Batched:
         self.walker, self.session, self.budget, self._told = walker, walker.session, budget, told
         self._reasons: set[str] = set()
         self._looked = False
-        self._module = _unable(self.session.module, self.session)
+        self._module, space = _unable(self.session.module, self.session), self.session.space
+        self._wide = _WIDE * (int(space.dense_size**0.5) + sum(table.dim for table in space.tables))
 
     def __call__(self, walks: Sequence[Walk]) -> Iterator[Outcome]:
-        window: list[Course] = []
-        used = 0
-        for walk in walks:
-            why = self._module or self._why_not(walk)
-            if len(walks) < 2 or why:
-                if why:
-                    self._tell(why)
-                yield from self._window(window)
-                window, used = [], 0
-                yield self.walker(walk)
-                continue
-            course = Course.of(self.session, walk)
-            if not self._looked and course.batches:
-                self._looked, self._module = True, self._mixed(course)
-            size = self._bytes(course)
-            if window and used + size > self.budget:
-                yield from self._window(window)
-                window, used = [], 0
-            window.append(course)
-            used += size
-        yield from self._window(window)
+        for outcomes in self._walked(walks):
+            yield from outcomes
 
-    def _window(self, window: list[Course]) -> Iterator[Outcome]:
+    def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
+        """The chains' walks by turns, those outcomes together that were walked together."""
+        for numbers, walks in turns(chains):
+            left = iter(numbers)
+            for outcomes in self._walked(walks):
+                yield [(next(left), outcome) for outcome in outcomes]
+
+    def _walked(self, walks: Sequence[Walk]) -> Iterator[list[Outcome]]:
+        """Outcomes in order, in lists of those that are valid side by side."""
+        if len(walks) < 2:
+            yield from ([self.walker(walk)] for walk in walks)
+            return
+        for start in range(0, len(walks), _SOME):
+            some = walks[start : start + _SOME]
+            why = {id(walk): self._module or _why_not(walk) for walk in some}
+            courses = iter(Course.of(self.session, [walk for walk in some if not why[id(walk)]]))
+            window: list[Course] = []
+            used = 0
+            for walk in some:
+                course = None if why[id(walk)] else next(courses)
+                reason = why[id(walk)] if course is None else self._module or self._lazily(course.ids)
+                size = 0 if course is None else self._bytes(course)
+                if window and (reason or used + size > self.budget):
+                    yield from self._window(window)
+                    window, used = [], 0
+                if course is None or reason:
+                    self._tell(reason)
+                    yield [self.walker(walk)]
+                    continue
+                if not self._looked and course.counts:
+                    self._looked, self._module = True, self._mixed(course)
+                window.append(course)
+                used += size
+            yield from self._window(window)
+
+    def _window(self, window: list[Course]) -> Iterator[list[Outcome]]:
         """Outcomes of a window of walks, in order; walks of like sizes are walked together."""
         groups: dict[tuple[int, int, int], list[int]] = {}
         for index, course in enumerate(window):
-            walk, longest = course.walk, max(map(len, course.batches), default=0)
+            walk = course.walk
             first = walk.moments.step if walk.moments else 0
-            groups.setdefault((first, longest.bit_length(), id(walk.buffers)), []).append(index)
+            groups.setdefault((first, course.longest.bit_length(), id(walk.buffers)), []).append(index)
         done: dict[int, Outcome] = {}
         for members in groups.values():
-            members.sort(key=lambda index: -len(window[index].batches))
+            members.sort(key=lambda index: -len(window[index].counts))
             together = self._together([window[index] for index in members]) if len(members) > 1 else None
             if together is not None:
                 done.update(zip(members, together, strict=True))
         if self._module and window:
             self._tell(self._module)
-        for index, course in enumerate(window):
-            yield done.pop(index) if index in done else self.walker(course.walk)
+        for alone, indices in itertools.groupby(range(len(window)), key=lambda index: index not in done):
+            if alone:
+                yield from ([self.walker(window[index].walk)] for index in indices)
+            else:
+                yield [done.pop(index) for index in indices]
 
     def _together(self, courses: list[Course]) -> list[Outcome] | None:
         """Outcomes in the order of the courses; None where they have to be walked one by one."""
@@ -109,22 +134,17 @@ class Batched:
             self._reasons.add(reason)
             self._told(f"The batched engine walks one by one what has {reason}")
 
-    def _why_not(self, walk: Walk) -> str:
-        """Why a walk cannot be walked in lock-step; empty when it can."""
-        if any(leg.combiner is not None or leg.meta is not None for leg in walk.legs):
-            return "legs that combine gradients or look ahead"
-        if any(len(leg.domains) != 1 for leg in walk.legs):
-            return "legs that mix domains"
-        ids = self.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
+    def _lazily(self, ids: Ids) -> str:
+        """Why a walk with these rows cannot be walked in lock-step; empty when it can."""
         options, tables = self.session.options, self.session.space.tables
-        lazy = any(options.lazy(len(i) * table.dim) for i, table in zip(ids, tables, strict=True))
+        lazy = any(options.lazy(i.numel() * table.dim) for i, table in zip(ids, tables, strict=True))
         return (
             "tables that are stepped lazily" if lazy and options.inner.moments == ("mean", "square") else ""
         )
 
     def _mixed(self, course: Course) -> str:
         """Why a batch may not be filled up; empty when a row's logit is the same beside other rows."""
-        session, rows = self.session, course.batches[0][:_FEW]
+        session, rows = self.session, course.rows[: min(_FEW, course.counts[0])]
         session.binding.load(course.walk.store.pull(course.ids))
         with looking(session.module):
             session.module.train()
@@ -145,9 +165,17 @@ class Batched:
         """What a walk takes beside others: its point with base and gradient, its moments, its mini-batch's outputs."""
         space, options = self.session.space, self.session.options
         values = space.size(course.ids)
-        rows = max(map(len, course.batches), default=0)
-        outputs = _WIDE * rows * (int(space.dense_size**0.5) + sum(table.dim for table in space.tables))
+        outputs = (
+            _WIDE * course.longest * (int(space.dense_size**0.5) + sum(table.dim for table in space.tables))
+        )
         return space.dtype.itemsize * (values * (3 + len(options.inner.moments)) + outputs)
+
+
+def _why_not(walk: Walk) -> str:
+    """Why a walk's legs cannot be walked in lock-step; empty when they can."""
+    if any(leg.combiner is not None or leg.meta is not None for leg in walk.legs):
+        return "legs that combine gradients or look ahead"
+    return "legs that mix domains" if any(len(leg.domains) != 1 for leg in walk.legs) else ""
 
 
 def _unable(module: nn.Module, session: Session) -> str:

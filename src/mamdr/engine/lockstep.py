@@ -25,9 +25,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from mamdr.data.domains import Batch
 from mamdr.engine.session import Session
 from mamdr.engine.stacked import Masks, StackedRows
-from mamdr.parameters import Ids, Moments, Point, Space
-from mamdr.seeds import derive, generator
-from mamdr.strategies.protocol import Outcome, Walk
+from mamdr.parameters import Ids, Layout, Moments, Stack
+from mamdr.seeds import derive
+from mamdr.strategies.protocol import Leg, Outcome, Walk
 
 
 class OutOfStepError(Exception):
@@ -36,23 +36,70 @@ class OutOfStepError(Exception):
 
 @dataclass(frozen=True)
 class Course:
-    """A walk and what it will meet: the stored rows of each of its mini-batches, and their domain."""
+    """A walk and what it will meet.
+
+    Args:
+        ids: the table rows that its domains touch.
+        rows: stored rows of its mini-batches, in the order in which `engine.walk` takes them.
+        counts: rows of each mini-batch.
+        domains: of each mini-batch.
+    """
 
     walk: Walk
     ids: Ids
-    batches: list[Tensor]
+    rows: Tensor
+    counts: list[int]
     domains: list[int]
 
     @classmethod
-    def of(cls, session: Session, walk: Walk) -> Course:
-        """Draw a walk's mini-batches, in the order in which `engine.walk` takes them."""
-        size, batches, domains = session.options.batch_size, list[Tensor](), list[int]()
-        for number, leg in enumerate(walk.legs):
-            rows = session.data.train.order_of(leg.domains[0], generator(walk.seed, "batches", number))
-            pieces = torch.split(rows, size)[: leg.steps] if len(rows) else ()
-            batches += pieces
-            domains += [leg.domains[0]] * len(pieces)
-        return cls(walk, session.rows.union(d for leg in walk.legs for d in leg.domains), batches, domains)
+    def of(cls, session: Session, walks: Sequence[Walk], ids: Sequence[Ids] | None = None) -> list[Course]:
+        """Draw walks' mini-batches, in the order in which `engine.walk` takes them.
+
+        Args:
+            ids: known before; found by default.
+        """
+        if ids is None:
+            ids = session.rows.unions([domains_of(walk) for walk in walks])
+        train, size = session.data.train, session.options.batch_size
+        legs = [
+            [
+                (leg.domains[0], derive(walk.seed, "batches", number), total)
+                for number, leg in enumerate(walk.legs)
+                if (total := _rows_of(leg, train.size(leg.domains[0]), size))
+            ]
+            for walk in walks
+        ]
+        known, seeds, totals = ([leg[part] for each in legs for leg in each] for part in range(3))
+        rows = train.orders_of(known, seeds, totals)
+        pieces = rows.split_with_sizes([sum(total for *_, total in each) for each in legs])
+        return [
+            cls(walk, own, piece, *_mini_batches(each, size))
+            for walk, own, piece, each in zip(walks, ids, pieces, legs, strict=True)
+        ]
+
+    @property
+    def longest(self) -> int:
+        """Rows of the largest mini-batch."""
+        return max(self.counts, default=0)
+
+
+def domains_of(walk: Walk) -> list[int]:
+    """A walk's domains, each once."""
+    return list(dict.fromkeys(domain for leg in walk.legs for domain in leg.domains))
+
+
+def _rows_of(leg: Leg, size: int, batch_size: int) -> int:
+    return size if leg.steps is None else min(size, leg.steps * batch_size)
+
+
+def _mini_batches(legs: Sequence[tuple[int, int, int]], size: int) -> tuple[list[int], list[int]]:
+    """Rows and domain of each mini-batch of legs of (domain, seed, rows)."""
+    counts, domains = list[int](), list[int]()
+    for domain, _, total in legs:
+        steps = -(-total // size)
+        counts += [size] * (steps - 1) + [total - size * (steps - 1)]
+        domains += [domain] * steps
+    return counts, domains
 
 
 class Lockstep:
@@ -69,23 +116,30 @@ class Lockstep:
         self.session, self.courses, self.options = session, courses, session.options
         space, walks = session.space, [course.walk for course in courses]
         self.space = walks[0].store.space
-        self.lengths = np.array([len(course.batches) for course in courses])
+        self.lengths = np.array([len(course.counts) for course in courses])
+        self.layout = Layout(self.space, [course.ids for course in courses])
         self.tables = [
-            StackedRows([course.ids[t] for course in courses], table.rows, space.device)
-            for t, table in enumerate(space.tables)
+            StackedRows(keys, table.rows, space.device)
+            for keys, table in zip(self.layout.keys, space.tables, strict=True)
         ]
         self.moves = [name not in self.space.frozen for name in space.names]
-        points = [course.walk.store.pull(course.ids) for course in courses]
-        self.base, self.work = _Stack(self.space, points), _Stack(self.space, points)
-        known = [(walk.moments or Moments()) for walk in walks]
-        self.count = self.first_count = known[0].step
-        names = self.options.inner.moments
-        each = [m.at(self.space, names, c.ids).points for m, c in zip(known, courses, strict=True)]
-        self.moments = {name: _Stack(self.space, [points[name] for points in each]) for name in names}
+        self.base = Stack.pull(self.layout, [walk.store for walk in walks])
+        self.work = _Held(self.base)
+        self.first_count = self.count = walks[0].moments.step if walks[0].moments else 0
+        self.moments = {name: _Held(self._remembered(name)) for name in self.options.inner.moments}
+        self.batches = _Batches(courses)
         self.masks = Masks([derive(walk.seed, "torch") for walk in walks], space.device)
         self.loss = torch.zeros(len(courses), dtype=torch.float64, device=space.device)
         self.padding = [self._padding(t) for t in range(len(space.tables))]
         self.penalties = self._penalties()
+
+    def _remembered(self, name: str) -> Stack:
+        """A moment of all walks; zeros where none is known."""
+        known = [(course.walk.moments, course.ids) for course in self.courses]
+        if all(moments is None for moments, _ in known):
+            return Stack.zeros(self.layout)
+        each = ((moments or Moments()).at(self.space, [name], ids) for moments, ids in known)
+        return Stack.of(self.layout, (moments.points[name] for moments in each))
 
     def _padding(self, table: int) -> Tensor:
         """Places of rows that are padding to the embeddings of a table, which no gradient moves; sorted, on the CPU."""
@@ -122,8 +176,7 @@ class Lockstep:
         ):
             torch.manual_seed(derive(self.courses[0].walk.seed, "torch"))
             for step in range(int(self.lengths.max(initial=0))):
-                live = int((self.lengths > step).sum())
-                missed |= self._step([course.batches[step] for course in self.courses[:live]], step)
+                missed |= self._step(step)
         if bool(missed):
             raise OutOfStepError("a module with ids that nobody foresees")
         if session.buffers.changed():
@@ -132,13 +185,13 @@ class Lockstep:
             raise OutOfStepError("a loss that is not finite")
         yield from self._outcomes()
 
-    def _step(self, rows: list[Tensor], step: int) -> Tensor:
-        """Make a step of the first walks, down the gradients of these rows; whether an id was missed."""
-        live, device = len(rows), self.space.device
-        counts = [len(each) for each in rows]
-        batch, labels, weights = self._batch(rows, counts)
+    def _step(self, step: int) -> Tensor:
+        """Make a step of the walks that have one; whether an id was missed."""
+        live, device = int((self.lengths > step).sum()), self.space.device
+        where, counts = self.batches.at(step, live)
+        batch, labels, weights = self._batch(where, counts)
         domain = torch.tensor([[course.domains[step]] for course in self.courses[:live]])
-        self.masks.counts = counts
+        self.masks.counts = counts.tolist()
         parts = zip(self.work.first(live), self.moves, strict=True)
         leaves = [part.detach().requires_grad_(moves) for part, moves in parts]
         dense = dict(zip((part.name for part in self.space.dense), leaves, strict=False))
@@ -148,16 +201,15 @@ class Lockstep:
             dense, torch.arange(live, device=device), batch, domain.to(device), labels, weights
         )
         self._advance(live, leaves, losses.sum(), touched)
-        self.loss[:live] += losses.detach() * torch.tensor(counts, device=device)
+        self.loss[:live] += losses.detach() * counts.to(device)
         return missed.any()
 
-    def _batch(self, rows: list[Tensor], counts: list[int]) -> tuple[Batch, Tensor, Tensor]:
-        """Columns, labels and weights [W, B]; a shorter batch is filled up with its first row, of weight zero."""
+    def _batch(self, where: Tensor, counts: Tensor) -> tuple[Batch, Tensor, Tensor]:
+        """Columns, labels and weights [W, B] of these stored rows, of which each walk's first `counts` are real."""
         device = self.space.device
-        where = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-        real = where >= 0
-        batch, labels = self.session.data.train.take(torch.where(real, where, where[:, :1]))
-        weights = real.to(self.space.dtype) / torch.tensor(counts).unsqueeze(1)
+        batch, labels = self.session.data.train.take(where)
+        real = torch.arange(where.shape[1]) < counts.unsqueeze(1)
+        weights = real.to(self.space.dtype) / counts.unsqueeze(1)
         moved = {name: column.to(device) for name, column in batch.items()}
         return moved, labels.to(device, self.space.dtype), weights.to(device)
 
@@ -216,49 +268,61 @@ class Lockstep:
 
     def _outcomes(self) -> Iterator[Outcome]:
         losses = self.loss.tolist()
-        self.work.subtract(self.base)
+        displacements = self.work.stack(self.layout).subtract(self.base).points()
+        moments = {}
+        if any(course.walk.moments is not None for course in self.courses):
+            moments = {name: held.stack(self.layout).points() for name, held in self.moments.items()}
         for w, course in enumerate(self.courses):
-            samples = sum(map(len, course.batches))
-            steps, kept = int(self.lengths[w]), course.walk.moments is not None
-            moments = (
-                {name: stack.point(w, course.ids) for name, stack in self.moments.items()} if kept else {}
-            )
+            samples, steps = sum(course.counts), int(self.lengths[w])
+            kept = {name: points[w] for name, points in moments.items()}
             yield Outcome(
-                self.work.point(w, course.ids),
+                displacements[w],
                 losses[w] / samples if samples else math.nan,
                 samples,
                 steps,
-                Moments(self.first_count + steps, moments) if kept else None,
+                Moments(self.first_count + steps, kept) if course.walk.moments is not None else None,
                 {},
                 course.walk.memory,
             )
 
 
-class _Stack:
-    """The points of many walks side by side: one tensor [W, ...] for each dense parameter, and one for each table."""
+class _Held:
+    """A copy of a stack's values as steps are made on them: each dense parameter in a tensor of its own, [W, ...]."""
 
-    def __init__(self, space: Space, points: Sequence[Point]) -> None:
-        self.space = space
-        flat = torch.stack([point.dense for point in points])
-        parts = ((part, flat[:, part.offset : part.offset + part.size]) for part in space.dense)
-        self.dense = {part.name: cut.reshape(-1, *part.shape).clone() for part, cut in parts}
-        self.tables = [torch.cat([point.rows(t) for point in points]) for t in range(len(space.tables))]
-        counts = ([len(point.ids[t]) for point in points] for t in range(len(space.tables)))
-        self.starts = [np.cumsum([0, *each]).tolist() for each in counts]
+    def __init__(self, stack: Stack) -> None:
+        space = stack.layout.space
+        self.dense = {
+            part.name: stack.dense[:, part.offset : part.offset + part.size].clone().view(-1, *part.shape)
+            for part in space.dense
+        }
+        self.tables = [rows.clone() for rows in stack.tables]
+        self.starts = stack.layout.starts
 
     def first(self, walks: int) -> list[Tensor]:
         """Views of the first walks' dense parameters and of their rows, table after table."""
         rows = [rows[: starts[walks]] for rows, starts in zip(self.tables, self.starts, strict=True)]
         return [*(values[:walks] for values in self.dense.values()), *rows]
 
-    def subtract(self, other: _Stack) -> None:
-        for name, values in self.dense.items():
-            values.sub_(other.dense[name])
-        for rows, theirs in zip(self.tables, other.tables, strict=True):
-            rows.sub_(theirs)
+    def stack(self, layout: Layout) -> Stack:
+        """The values as a stack again; its tables are not copies."""
+        walks = len(layout.ids)
+        flat = [values.view(walks, -1) for values in self.dense.values()]
+        none = torch.empty(walks, 0, dtype=layout.space.dtype, device=layout.space.device)
+        return Stack(layout, torch.cat([none, *flat], dim=1), self.tables)
 
-    def point(self, walk: int, ids: Ids) -> Point:
-        """A walk's values."""
-        dense = [values[walk].reshape(-1) for values in self.dense.values()]
-        rows = [t[s[walk] : s[walk + 1]].reshape(-1) for t, s in zip(self.tables, self.starts, strict=True)]
-        return Point(self.space, ids, torch.cat([*dense, *rows]))
+
+class _Batches:
+    """Which stored rows each walk's mini-batches have."""
+
+    def __init__(self, courses: Sequence[Course]) -> None:
+        self._rows = torch.cat([course.rows for course in courses])
+        counts = [torch.tensor(course.counts, dtype=torch.int64) for course in courses]
+        self._counts = torch.nn.utils.rnn.pad_sequence(counts, batch_first=True)
+        self._begins = (self._counts.view(-1).cumsum(0) - self._counts.view(-1)).view(self._counts.shape)
+
+    def at(self, step: int, live: int) -> tuple[Tensor, Tensor]:
+        """Stored rows [live, B] of the first walks' mini-batches of this number, and how many each has [live]; a
+        shorter one is filled up with its first row."""
+        counts, begins = self._counts[:live, step], self._begins[:live, step]
+        place = torch.arange(int(counts.max())).expand(live, -1)
+        return self._rows[begins.unsqueeze(1) + torch.where(place < counts.unsqueeze(1), place, 0)], counts

@@ -24,7 +24,7 @@ import torch
 from mamdr.engine.walk import Walker
 from mamdr.errors import ConfigError, MamdrError, TrainingError
 from mamdr.parameters import Ids, Moments, Overlay, Point
-from mamdr.strategies.chains import Chain, by_turns
+from mamdr.strategies.chains import Chain, Together, by_turns
 from mamdr.strategies.protocol import Memory, Outcome, Walk
 
 _WINDOW = 256
@@ -63,11 +63,11 @@ class Processes:
                     waiting[number] = outcome
                 yield waiting.pop(index)
 
-    def chained(self, chains: Sequence[Chain]) -> Iterator[tuple[int, Outcome]]:
-        """Outcomes as they come, of each chain in order."""
-        if len(chains) < 2 or self.jobs < 2:
+    def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
+        """Outcomes one by one, as they come unless they have to be ordered."""
+        if ordered or len(chains) < 2 or self.jobs < 2:
             return by_turns(self, chains)
-        return self._walked(chains)
+        return ([come] for come in self._walked(chains))
 
     def _walked(self, chains: Sequence[Chain]) -> Generator[tuple[int, Outcome], None, None]:
         for chain in chains:  # found before forking, so that it is found once

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import DomainData
 from mamdr.engine.look import looking
 from mamdr.memory import Recent
-from mamdr.parameters import Ids, Space
+from mamdr.parameters import Ids, Layout, Space
 
 _WATCH_BATCH = 8192
 _MANY = 64  # domains
@@ -88,6 +89,20 @@ class Rows:
             whole = tuple(_union(ids) for ids in zip(*each, strict=True)) if each else self.space.no_ids()
             self._union = (wanted, whole if few else self._marked(wanted))
         return self._union[1]
+
+    def unions(self, wanted: Sequence[Sequence[int]]) -> list[Ids]:
+        """The rows of each of many small sets of domains. Cost: a sort of all of them together."""
+        owner = np.repeat(np.arange(len(wanted)), [len(domains) for domains in wanted])
+        each = [self.of(domain) for domains in wanted for domain in domains]
+        keys = []
+        for t, table in enumerate(self.space.tables):
+            counts = [ids[t].numel() for ids in each]
+            found = np.repeat(owner * table.rows, counts)
+            if each:
+                found += torch.cat([ids[t] for ids in each]).numpy()
+            found.sort()
+            keys.append(torch.from_numpy(found[np.append(True, found[1:] != found[:-1])[: len(found)]]))
+        return list(Layout.of_keys(self.space, len(wanted), keys).ids)
 
     def _marked(self, domains: Iterable[int]) -> Ids:
         """The same for many domains: memory of a byte for each row of a table, whatever the number of ids."""

@@ -23,14 +23,13 @@ class StackedRows:
     keys are.
 
     Args:
-        ids: of each walk, its row ids, sorted.
+        keys: of all rows, as `parameters.Layout` has them.
         table_rows: R.
         device: where keys are kept.
     """
 
-    def __init__(self, ids: Sequence[Tensor], table_rows: int, device: torch.device) -> None:
-        keys = [rows + walk * table_rows for walk, rows in enumerate(ids)]
-        self.keys, self.table_rows = torch.cat(keys).to(device), table_rows
+    def __init__(self, keys: Tensor, table_rows: int, device: torch.device) -> None:
+        self.keys, self.table_rows = keys.to(device), table_rows
         self.weight: Tensor | None = None
         self.walk: Tensor | None = None
         self.places: list[Tensor] = []

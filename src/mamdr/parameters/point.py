@@ -7,6 +7,7 @@ in the order of their sorted ids.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -27,13 +28,12 @@ class Point:
         flat: the values, [P + sum over t of len(ids[t]) * d_t].
     """
 
-    __slots__ = ("_offsets", "flat", "ids", "space")
+    __slots__ = ("_offsets", "_sizes", "flat", "ids", "space")
 
     def __init__(self, space: Space, ids: Ids, flat: Tensor) -> None:
         self.space, self.ids, self.flat = space, ids, flat
-        self._offsets = [space.dense_size]
-        for rows, table in zip(ids, space.tables, strict=True):
-            self._offsets.append(self._offsets[-1] + len(rows) * table.dim)
+        self._sizes = space.sizes(ids)
+        self._offsets = list(itertools.accumulate(self._sizes))
 
     @classmethod
     def zeros(cls, space: Space, ids: Ids | None = None) -> Point:
@@ -50,6 +50,10 @@ class Point:
         """A view of a table's rows, [len(ids[table]), d_t]."""
         start, stop = self._offsets[table], self._offsets[table + 1]
         return self.flat[start:stop].view(-1, self.space.tables[table].dim)
+
+    def pieces(self) -> tuple[Tensor, ...]:
+        """Flat views of the dense part and then of each table's rows."""
+        return self.flat.split_with_sizes(self._sizes)
 
     def parameter(self, index: int) -> Tensor:
         """A view of the dense parameter `space.dense[index]` in its own shape."""

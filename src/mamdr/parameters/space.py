@@ -86,8 +86,12 @@ class Space:
 
     def size(self, ids: Ids) -> int:
         """Number of values of a point with these rows."""
-        rows = sum(len(i) * table.dim for i, table in zip(ids, self.tables, strict=True))
-        return self.dense_size + rows
+        return sum(self.sizes(ids))
+
+    def sizes(self, ids: Ids) -> list[int]:
+        """Of such a point the numbers of values of its dense part and of each table's rows."""
+        rows = (i.numel() * table.dim for i, table in zip(ids, self.tables, strict=True))
+        return [self.dense_size, *rows]
 
     def no_ids(self) -> Ids:
         return tuple(torch.empty(0, dtype=torch.int64) for _ in self.tables)

@@ -23,22 +23,34 @@ class Chain:
     rate: float
 
 
+Together = list[tuple[int, Outcome]]
+"""Outcomes that are valid side by side until the next ones are asked for, each with the number of its chain."""
+
+
 @runtime_checkable
 class RunsChains(Protocol):
     """A `Run` that has another way with chains than one walk of each at a time."""
 
-    def chained(self, chains: Sequence[Chain]) -> Iterable[tuple[int, Outcome]]:
-        """The number of a chain and the outcome of its next walk; chains may come mixed in any order."""
+    def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterable[Together]:
+        """The outcomes of all walks: each chain's in order. Chains may come mixed in any order; `ordered`, in that of
+        `by_turns`."""
         ...
 
 
-def outcomes_of(run: Run, chains: Sequence[Chain]) -> Iterable[tuple[int, Outcome]]:
-    """The number of a chain and the outcome of its next walk, until all have been walked."""
-    return run.chained(chains) if isinstance(run, RunsChains) else by_turns(run, chains)
+def outcomes_of(run: Run, chains: Sequence[Chain], ordered: bool = False) -> Iterable[Together]:
+    """The outcomes of all walks of the chains; each is to be pushed before the next ones are asked for."""
+    return run.chained(chains, ordered) if isinstance(run, RunsChains) else by_turns(run, chains)
 
 
-def by_turns(run: Run, chains: Sequence[Chain]) -> Iterator[tuple[int, Outcome]]:
-    """The first walks of all chains, then the second ones, and so on: always in the same order."""
+def by_turns(run: Run, chains: Sequence[Chain]) -> Iterator[Together]:
+    """One by one: the first walks of all chains, then the second ones, and so on, always in the same order."""
+    for numbers, walks in turns(chains):
+        for number, outcome in zip(numbers, run(walks), strict=True):
+            yield [(number, outcome)]
+
+
+def turns(chains: Sequence[Chain]) -> Iterator[tuple[list[int], list[Walk]]]:
+    """For each turn the numbers of the chains that still go on, and the walk of each."""
     for turn in range(max((len(chain.walks) for chain in chains), default=0)):
         going = [number for number, chain in enumerate(chains) if turn < len(chain.walks)]
-        yield from zip(going, run([chains[number].walks[turn] for number in going]), strict=True)
+        yield going, [chains[number].walks[turn] for number in going]

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 
 from mamdr.config import component
-from mamdr.parameters import Moments, Overlay, Point, Store
+from mamdr.parameters import Moments, Overlay, Point, Store, push_all
 from mamdr.seeds import derive, generator
 from mamdr.strategies.budget import Cap, Helpers, helpers_of, steps_of
-from mamdr.strategies.chains import Chain, by_turns, outcomes_of
+from mamdr.strategies.chains import Chain, outcomes_of
 from mamdr.strategies.negotiation import InnerState
 from mamdr.strategies.protocol import Leg, Problem, Run, State, Walk
 from mamdr.strategies.tally import Tally
@@ -133,11 +133,14 @@ class DomainRegularization:
         for group in self._groups(state, helpers):
             chains = [self._chain(state, problem, domain, drawn, caps, kept) for domain, drawn in group]
             ordered = tally.buffers is not None  # running statistics are added up in one order
-            for number, outcome in by_turns(run, chains) if ordered else outcomes_of(run, chains):
-                self._store(state, problem, group[number][0]).push(outcome.displacement, self.specific_lr)
-                if kept is not None and outcome.moments is not None:
-                    kept.put(outcome.moments)
-                tally.add(outcome)
+            for come in outcomes_of(run, chains, ordered):
+                stores = (self._store(state, problem, group[number][0]) for number, _ in come)
+                moved = (outcome.displacement for _, outcome in come)
+                push_all(list(zip(stores, moved, strict=True)), self.specific_lr)
+                for _, outcome in come:
+                    if kept is not None and outcome.moments is not None:
+                        kept.put(outcome.moments)
+                    tally.add(outcome)
         tally.write(state, "specific")
         return state
 

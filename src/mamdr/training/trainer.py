@@ -26,7 +26,7 @@ from mamdr.parameters import LocalStore, Point, Space, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
-from mamdr.strategies.chains import Chain, outcomes_of
+from mamdr.strategies.chains import Chain, Together, outcomes_of
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
 from mamdr.training.folder import (
@@ -363,10 +363,11 @@ class _Heard:
             self.listeners.walked(outcome.samples)
             yield outcome
 
-    def chained(self, chains: Sequence[Chain]) -> Iterator[tuple[int, Outcome]]:
-        for number, outcome in outcomes_of(self.walks, chains):
-            self.listeners.walked(outcome.samples)
-            yield number, outcome
+    def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
+        for come in outcomes_of(self.walks, chains, ordered):
+            for _, outcome in come:
+                self.listeners.walked(outcome.samples)
+            yield come
 
 
 def _describe(info: Mapping[str, Any]) -> dict[str, Any]:

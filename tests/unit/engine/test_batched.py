@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_is_told_as_ever() -> None:
         list(run(walks))
         store.dense.fill_(float("nan"))
         with pytest.raises(OutOfStepError, match="not finite"):
-            list(Lockstep(session, [Course.of(session, walk) for walk in walks]).run())
+            list(Lockstep(session, Course.of(session, walks)).run())
         with pytest.raises(TrainingError, match="loss became nan"):
             list(run(walks))
 
