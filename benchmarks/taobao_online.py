@@ -1,6 +1,6 @@
 """As many domains as the paper's Taobao-online has, with few rows each: built, trained on, measured, resumed.
 
-    python -m benchmarks.taobao_online [--json] [--domains 69102] [--samples 70] [--jobs 2]
+    python -m benchmarks.taobao_online [--json] [--domains 69102] [--samples 70] [--jobs 2] [--device cuda]
 
 Every stage runs in a process of its own, one after another: `build` (the market to a data folder), `train` (a round of
 MAMDR with its validation and checkpoint; specific parts of 256 MB in memory, the rest on disk), `evaluate` (the test
@@ -8,6 +8,7 @@ split), `resume` (the checkpoint is loaded and training goes on, with no round l
 did) and `report` (the HTML page). Keys, by stage: seconds (by the wall), cpu and peak_mb, an upper bound (the process
 and each worker at its largest, shared pages counted each time); and domains, rows, ms_a_walk, ms_a_domain (of
 evaluation), checkpoint_mb, page_mb, minutes, peak_mb, same (whether the resumed state scored to the bit as before).
+On a GPU (`--device cuda`) all parts are in its memory and walks go in lock-step.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def stage(name: str, place: str, domains: int, samples: int, jobs: int) -> Callable[[], dict[str, Any]]:
+def stage(
+    name: str, place: str, domains: int, samples: int, jobs: int, device: str
+) -> Callable[[], dict[str, Any]]:
     """A case for worker.py: one stage, on what the stages before left in the folder."""
     torch.set_num_threads(1)
-    folder, recipe = Path(place), _recipe(jobs)
+    folder, recipe = Path(place), _recipe(jobs, device)
 
     def build() -> dict[str, Any]:
         users, items = max(60, domains), max(30, domains // 2)
@@ -86,16 +89,19 @@ def stage(name: str, place: str, domains: int, samples: int, jobs: int) -> Calla
     return measured
 
 
-def _recipe(jobs: int) -> Recipe:
+def _recipe(jobs: int, device: str) -> Recipe:
     strategy = {"name": "mamdr", "num_helpers": 1, "rows": "own", "helper_steps": 1, "own_steps": 1}
-    train = {"rounds": 1, "patience": 0, "jobs": jobs}
-    return Recipe.parse({**RECIPE, "strategy": strategy, "train": train})
+    train = {"rounds": 1, "patience": 0, "jobs": jobs, "device": device}
+    at_work = {"specific": {}, "walk": {"batch_size": 1024}} if device != "cpu" else {}
+    return Recipe.parse({**RECIPE, "strategy": strategy, "train": train, **at_work})
 
 
-def measure(domains: int, samples: int, jobs: int, place: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"domains": domains, "jobs": jobs}
+def measure(domains: int, samples: int, jobs: int, device: str, place: Path) -> dict[str, Any]:
+    card = torch.cuda.get_device_name(device) if device != "cpu" else device
+    found: dict[str, Any] = {"domains": domains, "jobs": jobs, "device": card}
     for name in STAGES:
-        options = {"name": name, "place": str(place), "domains": domains, "samples": samples, "jobs": jobs}
+        sizes = {"domains": domains, "samples": samples, "jobs": jobs}
+        options = {"name": name, "place": str(place), **sizes, "device": device}
         with harness.Worker("benchmarks.taobao_online:stage", options) as worker:
             answer = worker.run()
         found[name] = {"seconds": answer.pop("wall"), **answer}
@@ -117,12 +123,14 @@ def main() -> None:
     parser.add_argument("--domains", type=int, default=DOMAINS)
     parser.add_argument("--samples", type=int, default=SAMPLES, help="rows of a domain on average")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="where training computes; cuda takes one job")
     parser.add_argument("--place", type=Path, help="an empty folder to work in; by default a temporary one")
     options: argparse.Namespace = parser.parse_args()
     domains = 12 if options.smoke else options.domains
     with tempfile.TemporaryDirectory() as temporary:
         place = options.place or Path(temporary)
-        found = measure(domains, options.samples, options.jobs, place)
+        jobs = 1 if options.device != "cpu" else options.jobs
+        found = measure(domains, options.samples, jobs, options.device, place)
     lines = [[name, *(found[name][key] for key in ("seconds", "cpu", "peak_mb"))] for name in STAGES]
     harness.report("taobao_online", found, [["stage", "seconds", "cpu s", "peak MB"], *lines], options.json)
 

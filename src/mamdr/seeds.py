@@ -7,7 +7,7 @@ ran before it, in which process, or in which order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -31,6 +31,26 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     True
     """
     return np.random.default_rng(derive(seed, *purpose))
+
+
+def generators(seeds: Sequence[int]) -> Iterator[np.random.Generator]:
+    """`np.random.default_rng` of each seed; one at a time, as it is the same generator, set anew. Cost: 6 µs a seed.
+
+    >>> [int(draw.integers(9)) for draw in generators([5, 6])] == [
+    ...     int(np.random.default_rng(seed).integers(9)) for seed in (5, 6)
+    ... ]
+    True
+    """
+    source = np.random.PCG64(0)
+    draw = np.random.Generator(source)
+    for state, increment in seeded(seeds):
+        source.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": state, "inc": increment},
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        yield draw
 
 
 def first_draws(seeds: Sequence[int]) -> list[int]:

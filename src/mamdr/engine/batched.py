@@ -13,6 +13,7 @@ from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
 from mamdr.engine.look import looking, set_modes
 from mamdr.engine.session import Session
 from mamdr.engine.walk import Walker
+from mamdr.memory import uncollected
 from mamdr.parameters import Ids
 from mamdr.strategies.chains import Chain, Together, turns
 from mamdr.strategies.protocol import Outcome, Walk
@@ -76,7 +77,8 @@ class Batched:
         for start in range(0, len(walks), _SOME):
             some = walks[start : start + _SOME]
             why = {id(walk): self._module or _why_not(walk) for walk in some}
-            courses = iter(Course.of(self.session, [walk for walk in some if not why[id(walk)]]))
+            with uncollected():
+                courses = iter(Course.of(self.session, [walk for walk in some if not why[id(walk)]]))
             window: list[Course] = []
             used = 0
             for walk in some:
@@ -120,7 +122,8 @@ class Batched:
     def _together(self, courses: list[Course]) -> list[Outcome] | None:
         """Outcomes in the order of the courses; None where they have to be walked one by one."""
         try:
-            return list(Lockstep(self.session, courses).run())
+            with uncollected():
+                return list(Lockstep(self.session, courses).run())
         except OutOfStepError as error:
             self._module = str(error)
         except torch.OutOfMemoryError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from mamdr.engine.batched import Batched
+import torch
+
+from mamdr.engine.batched import BUDGET, Batched
 from mamdr.engine.processes import Processes
 from mamdr.engine.sequential import Sequential
 from mamdr.engine.walk import Walker
@@ -23,7 +25,7 @@ def choose(
     walker: Walker,
     engine: Engine,
     jobs: int = 1,
-    budget_mb: int = 1024,
+    budget_mb: int | None = None,
     told: Callable[[str], None] = _ignored,
 ) -> Run:
     """The engine of this name.
@@ -34,7 +36,7 @@ def choose(
             takes to ask for it, and "sequential" else: on one core of a CPU lock-step was never faster (see
             docs/performance.md).
         jobs: processes.
-        budget_mb: what walks in lock-step may take, MB.
+        budget_mb: what walks in lock-step may take, MB; None is 1,024, or more on a GPU with room (`TrainOptions`).
         told: hears what an engine has to say to a user.
 
     Raises:
@@ -49,5 +51,11 @@ def choose(
     if engine == "processes" or jobs > 1:
         return Processes(walker, jobs)
     if engine == "batched" or (engine == "auto" and walker.session.space.device.type != "cpu"):
-        return Batched(walker, budget_mb << 20, told)
+        device = walker.session.space.device
+        return Batched(walker, budget_mb << 20 if budget_mb else _room(device), told)
     return Sequential(walker)
+
+
+def _room(device: torch.device) -> int:
+    """Bytes that walks in lock-step may take where nobody has said."""
+    return max(BUDGET, torch.cuda.mem_get_info(device)[0] // 4) if device.type == "cuda" else BUDGET

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mamdr.memory import uncollected
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Ids, Space
 from mamdr.parameters.stack import Layout, places_of, tables_of
@@ -24,7 +25,12 @@ def push_all(pushes: Sequence[tuple[Store, Point]], rate: float) -> None:
         for store, displacement in pushes:
             store.push(displacement, rate)
         return
-    space, points = overlays[0].space, [displacement for _, displacement in pushes]
+    with uncollected():
+        _push_to(overlays, [displacement for _, displacement in pushes], rate)
+
+
+def _push_to(overlays: Sequence[Overlay], points: Sequence[Point], rate: float) -> None:
+    space = overlays[0].space
     pieces = [point.pieces() for point in points]
     tables, layout = tables_of(space, pieces), Layout(space, [point.ids for point in points])
     kept = _kept(layout, tables, overlays)

@@ -6,12 +6,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from mamdr.config import component
 from mamdr.parameters import Moments, Overlay, Point, Store, push_all
-from mamdr.seeds import derive, generator
+from mamdr.seeds import derive, generator, generators
 from mamdr.strategies.budget import Cap, Helpers, helpers_of, steps_of
 from mamdr.strategies.chains import Chain, outcomes_of
 from mamdr.strategies.negotiation import InnerState
@@ -86,13 +87,20 @@ class DomainRegularization:
 
     def helpers(self, state: State, problem: Problem, domain: int) -> list[int]:
         """This round's helpers of a domain, in the order of their walks."""
-        return self._drawn(state, problem, domain, helpers_of(self.num_helpers, problem))
+        return self._drawn(state, problem, [domain], helpers_of(self.num_helpers, problem))[domain]
 
-    def _drawn(self, state: State, problem: Problem, domain: int, wanted: int) -> list[int]:
-        known = problem.trainable
+    def _drawn(
+        self, state: State, problem: Problem, domains: Sequence[int], wanted: int
+    ) -> dict[int, list[int]]:
+        seeds = [derive(state.seed, "helpers", state.round, domain) for domain in domains]
+        pairs = zip(domains, generators(seeds), strict=True)
+        return {domain: self._of_others(problem.trainable, domain, draw, wanted) for domain, draw in pairs}
+
+    def _of_others(
+        self, known: Sequence[int], domain: int, draw: np.random.Generator, wanted: int
+    ) -> list[int]:
         own = bisect_left(known, domain)  # its place among them, which the others' numbers leave out
         others = len(known) - (known[own : own + 1] == (domain,))
-        draw = generator(state.seed, "helpers", state.round, domain)
         count = min(wanted, others)
         chosen = draw.choice(others, size=count, replace=False).tolist() if others else []
         places = (index if others == len(known) or index < own else index + 1 for index in chosen)
@@ -124,7 +132,7 @@ class DomainRegularization:
         """
         wanted = helpers_of(self.num_helpers, problem)
         caps = [steps_of(cap, problem, wanted) for cap in (self.helper_steps, self.own_steps)]
-        helpers = {domain: self._drawn(state, problem, domain, wanted) for domain in domains}
+        helpers = self._drawn(state, problem, domains, wanted)
         kept = state.moments.setdefault("inner", Moments()) if self.inner_state == "kept" else None
         if self.keep < 1:
             for domain in domains:

@@ -25,7 +25,8 @@ class TrainOptions:
         engine: who walks: "sequential" one walk after another; "processes" in `jobs` processes, with the same bits;
             "batched" many independent walks in lock-step, equal up to the order of float additions (`engine.batched`);
             "auto" as `engine.choose` says.
-        engine_mb: MB that walks in lock-step may take at once.
+        engine_mb: MB that walks in lock-step may take at once; None is 1,024, and on a GPU a quarter of what is free
+            there if that is more.
         device: where the module computes, "cpu" or a torch device such as "cuda:0" (jobs must be 1 there).
         conflict_every: record how much domains conflict every so many rounds, and at the start; 0 never does. Costs a
             forward and a backward pass over the training rows (of at most 200 domains) each time.
@@ -45,7 +46,7 @@ class TrainOptions:
     seed: Annotated[int, Field(ge=0)] = 1
     jobs: Annotated[int, Field(ge=1, le=1024)] = 1
     engine: Engine = "auto"
-    engine_mb: Annotated[int, Field(ge=1)] = 1024
+    engine_mb: Annotated[int, Field(ge=1)] | None = None
     device: str = "cpu"
     conflict_every: Annotated[int, Field(ge=0)] = 0
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()

@@ -97,7 +97,6 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "seed": 1,
         "jobs": 1,
         "engine": "auto",
-        "engine_mb": 1024,
         "device": "cpu",
         "conflict_every": 0,
         "shares": (),
