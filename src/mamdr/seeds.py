@@ -20,7 +20,7 @@ def derive(seed: int, *purpose: str | int) -> int:
     >>> derive(1, "walk", 3) == derive(1, "walk", 3), derive(1, "walk", 3) == derive(1, "walk", 4)
     (True, False)
     """
-    text = "/".join([str(seed), *(f"{type(part).__name__}:{part}" for part in purpose)])
+    text = "/".join([str(seed), *[f"{type(part).__name__}:{part}" for part in purpose]])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mamdr.memory import uncollected
 from mamdr.parameters.point import Point
 from mamdr.parameters.space import Ids, Space
-from mamdr.parameters.stack import Layout, places_of, tables_of
+from mamdr.parameters.stack import Layout, tables_of
 from mamdr.parameters.store import Overlay, Store
 
 
@@ -44,10 +44,9 @@ def _push_to(overlays: Sequence[Overlay], points: Sequence[Point], rate: float) 
     new = [part.pieces() for part in grown]
     torch._foreach_add_([dense for dense, *_ in new], [dense for dense, *_ in pieces], alpha=rate)
     for t, (moved, where) in enumerate(zip(tables, kept, strict=True)):
-        rows, device = moved.new_zeros(union[t].numel(), moved.shape[1]), moved.device
-        rows[places_of(union[t], before.keys[t])[0].to(device)] = old[t]
-        here = places_of(union[t], keys[t])[0].to(device)
-        rows.index_add_(0, here, moved[where.to(device)], alpha=rate)
+        rows = moved.new_zeros(union[t].numel(), moved.shape[1])
+        rows[torch.searchsorted(union[t], before.keys[t])] = old[t]
+        rows.index_add_(0, torch.searchsorted(union[t], keys[t]), moved[where], alpha=rate)
         targets = [each[1 + t] for each in new]
         torch._foreach_copy_(targets, rows.view(-1).split_with_sizes([target.numel() for target in targets]))
     for overlay, part in zip(overlays, grown, strict=True):
@@ -72,15 +71,14 @@ def _whole(space: Space) -> bool:
 
 def _kept(layout: Layout, tables: Sequence[Tensor], overlays: Sequence[Overlay]) -> list[Tensor]:
     """For each table which rows of the displacements are kept: those that moved and that the overlay keeps at all."""
-    moved = torch.cat([rows.any(1) for rows in tables]).cpu() if tables else torch.empty(0, dtype=torch.bool)
-    marks = moved.split_with_sizes([rows.shape[0] for rows in tables])
+    marks = [rows.any(1) for rows in tables]
     own = [overlay.rows for overlay in overlays if overlay.rows is not None]
     if own:
         keys = Layout(layout.space, own).keys
-        marks = tuple(
+        marks = [
             mark & torch.isin(of_table, among)
             for mark, of_table, among in zip(marks, layout.keys, keys, strict=True)
-        )
+        ]
     return [mark.nonzero().squeeze(1) for mark in marks]
 
 
@@ -94,7 +92,8 @@ def _grown(space: Space, parts: Sequence[Point | None], layout: Layout, like: Te
         if part is not None and _counts(part.ids) == _counts(ids):
             grown.append(part)
             continue
-        point = Point(space, ids, like.new_empty(space.size(ids)))
+        # Ids of its own: a part may outlive the others by many rounds.
+        point = Point(space, tuple(rows.clone() for rows in ids), like.new_empty(space.size(ids)))
         grown.append(point)
         if part is None:
             fresh.append(point.dense)

@@ -46,8 +46,9 @@ class Layout:
 
     @cached_property
     def keys(self) -> list[Tensor]:
-        """For each table w · R_t + id for id of point w, [n_t]: sorted, as points come one after another."""
-        return [rows.add(self._shifts(t)) for t, rows in enumerate(self.rows)]
+        """For each table w · R_t + id for id of point w, [n_t], on the space's device: sorted, as points come one after
+        another."""
+        return [rows.add(self._shifts(t)).to(self.space.device) for t, rows in enumerate(self.rows)]
 
     def _shifts(self, table: int) -> Tensor:
         firsts = torch.arange(len(self.ids)) * self.space.tables[table].rows
@@ -55,13 +56,12 @@ class Layout:
 
     @classmethod
     def of_keys(cls, space: Space, points: int, keys: Sequence[Tensor]) -> Layout:
-        """The layout with these keys, of so many points."""
+        """The layout with these keys, of so many points; a table's ids are views of one tensor."""
         each = []
         for found, table in zip(keys, space.tables, strict=True):
             owner = torch.div(found, table.rows, rounding_mode="floor")
             counts = torch.bincount(owner, minlength=points).tolist()
-            # Each one a tensor of its own: a part may outlive the others by many rounds.
-            each.append([ids.clone() for ids in (found - owner * table.rows).split_with_sizes(counts)])
+            each.append((found - owner * table.rows).cpu().split_with_sizes(counts))
         return cls(space, list(zip(*each, strict=True)) if each else [()] * points)
 
 
@@ -129,9 +129,8 @@ class Stack:
             own = self.dense.unbind(0)
             torch._foreach_add_([own[w] for w in parts], [dense for dense, *_ in pieces], alpha=share)
             for t, rows in enumerate(tables_of(self.layout.space, pieces)):
-                here, there = places_of(self.layout.keys[t], self._keys(t, parts))
-                device = rows.device
-                self.tables[t].index_add_(0, here.to(device), rows[there.to(device)], alpha=share)
+                here, there = places_of(self.layout.keys[t], self._keys(t, parts).to(rows.device))
+                self.tables[t].index_add_(0, here, rows[there], alpha=share)
 
     def _keys(self, table: int, parts: dict[int, Point]) -> Tensor:
         """Keys of the rows of parts that belong to the points of these numbers."""
