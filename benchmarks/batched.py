@@ -21,7 +21,6 @@ from benchmarks.harness import Case
 from mamdr.engine.choose import Engine
 from mamdr.strategies import DomainRegularization
 
-
 _WARM = 16
 """Domains walked before anything is timed."""
 
