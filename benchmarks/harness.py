@@ -47,14 +47,18 @@ class Worker:
             env=environment,
             cwd=ROOT,
         )
-        self.base_mb = float(self._answer()["base_mb"])
+        self.base_mb = float(self.answer()["base_mb"])
 
     def run(self) -> dict[str, Any]:
         """One timed call of the case: wall, cpu (seconds), peak_mb and the case's own figures."""
+        self.start()
+        return self.answer()
+
+    def start(self) -> None:
+        """Begin a call; `answer` waits for its end."""
         assert self.process.stdin is not None
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
-        return self._answer()
 
     def close(self) -> None:
         if self.process.stdin is not None:
@@ -71,7 +75,7 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _answer(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:

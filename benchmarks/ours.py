@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks import models
+from benchmarks.harness import Worker
 from benchmarks.models import HIDDEN
 from benchmarks.naive import BATCH, LR
 from benchmarks.shapes import WIDTH, Table
@@ -123,6 +124,22 @@ def _maybe(path: Path) -> Any:
 def prepare_round(folder: str, helpers: int, dropout: float, jobs: int = 1) -> Callable[[], dict[str, Any]]:
     """A case for worker.py: rounds of MAMDR."""
     return Ours(folder, MAMDR(num_helpers=helpers), dropout, jobs=jobs).round
+
+
+def prepare_pair(folder: str, helpers: int, dropout: float) -> Callable[[], dict[str, Any]]:
+    """A case for worker.py: the same round in two processes at once, which share nothing but the machine."""
+    own = prepare_round(folder, helpers, dropout)
+    other = Worker(
+        "benchmarks.ours:prepare_round", {"folder": folder, "helpers": helpers, "dropout": dropout}
+    )
+
+    def run() -> dict[str, Any]:
+        other.start()
+        figures = own()
+        other.answer()
+        return figures
+
+    return run
 
 
 def prepare_alternate(folder: str, trainable: bool, dropout: float) -> Callable[[], dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mamdr.seeds import derive, generator
+from mamdr.seeds import derive, first_draws, generator, generators
 
 PURPOSES = st.lists(st.one_of(st.text(max_size=4), st.integers(0, 9)), max_size=3)
 
@@ -47,3 +47,22 @@ def test_generators_are_independent_of_one_another() -> None:
     np.testing.assert_array_equal(generator(1, "a").random(1000), first)
     assert abs(np.corrcoef(first, generator(1, "b").random(1000))[0, 1]) < 0.15
     assert abs(np.corrcoef(first, generator(2, "a").random(1000))[0, 1]) < 0.15
+
+
+SEEDS = st.lists(st.one_of(st.integers(0, (1 << 63) - 1), st.integers(0, 1 << 33)), max_size=20)
+
+
+@given(SEEDS)
+def test_first_draws_are_those_of_numpy(seeds: list[int]) -> None:
+    assert first_draws(seeds) == [int(np.random.default_rng(seed).integers(1 << 63)) for seed in seeds]
+
+
+@given(SEEDS)
+def test_one_generator_set_anew_draws_what_many_draw(seeds: list[int]) -> None:
+    """Whatever they were asked for before: half words left over belong to the last seed."""
+
+    def drawn(draw: np.random.Generator) -> list[float]:
+        small = draw.integers(7, size=3, dtype=np.int32).tolist()
+        return [*small, *draw.choice(9, 4, replace=False).tolist(), draw.random(), draw.standard_normal()]
+
+    assert [drawn(draw) for draw in generators(seeds)] == [drawn(np.random.default_rng(s)) for s in seeds]

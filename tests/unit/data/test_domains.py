@@ -81,6 +81,17 @@ def test_the_order_depends_on_the_generator_alone() -> None:
     assert not torch.equal(first, second)
 
 
+def test_orders_of_many_domains_are_those_of_each() -> None:
+    part = _dataset([(number % 10, number // 10, number % 3, 0) for number in range(100)]).train
+    domains, seeds, most = [2, 0, 2, 1], [1, 2, 1 << 40, 4], [99, 5, 1, 33]
+    each = [
+        part.order_of(domain, np.random.default_rng(seed))[:count]
+        for domain, seed, count in zip(domains, seeds, most, strict=True)
+    ]
+    assert torch.equal(part.orders_of(domains, seeds, most), torch.cat(each))
+    assert part.orders_of([], [], []).tolist() == []
+
+
 def test_a_pass_is_a_fair_shuffle() -> None:
     part = _dataset([(number, 0, 0, 0) for number in range(4)]).train
     source = np.random.default_rng(0)

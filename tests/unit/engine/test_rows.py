@@ -64,3 +64,13 @@ def test_samples_of_a_list_are_those_of_its_values() -> None:
     module = models.build("mlp", data.schema, {"embedding": 2, "hidden": (2,)})
     (tags,) = (values for name, values in _samples(module, data).items() if len(values) == 4)
     assert tags == [0.0, 1.0, 2.0, 1.0]
+
+
+def test_unions_of_many_sets_are_those_of_each() -> None:
+    module = models.build("mlp", DATA.schema, {"embedding": 2, "hidden": (2,)})
+    rows = Rows(module, trace(module, DATA.schema), DATA.train)
+    domains = range(len(DATA.schema.domains))
+    wanted = [[], *([a, b] for a in domains for b in domains), list(domains)]
+    for ids, some in zip(rows.unions(wanted), wanted, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ids, rows.union(some), strict=True))
+    assert rows.unions([]) == []
