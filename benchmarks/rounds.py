@@ -27,8 +27,8 @@ def compare(
 
     Seconds are processor seconds of one thread for the expected number of samples of a round, N (1 + 2k), because
     each round draws its own helpers. `two_process_speedup` compares seconds by the wall, and `two_process_bound` is the
-    most that it can be on this machine: two processes that share no work take `pair` for what one alone takes `one` for,
-    and one share of a round in 1 + 2k, Domain Negotiation's walk, is not to be shared out.
+    most that it can be on this machine: two processes that share no work take `pair` for what one alone takes `one`
+    for, and one share of a round in 1 + 2k, Domain Negotiation's walk, is not to be shared out.
     """
     trainable = table.user_features is None
     rows = table.users + table.items

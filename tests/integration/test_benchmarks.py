@@ -47,7 +47,7 @@ def _run(name: str, *options: str) -> dict[str, Any]:
     [
         ("rows", ("end_to_end_ratio",)),
         ("ray_cache", ("taobao_fewer", "amazon_fewer")),
-        ("taobao_round", ("vs_naive", "two_process_speedup", "vs_bound", "peak_mb")),
+        ("taobao_round", ("vs_naive", "two_process_speedup", "two_process_bound", "vs_bound", "peak_mb")),
         ("amazon_round", ("vs_naive", "vs_bound", "peak_mb")),
     ],
 )
