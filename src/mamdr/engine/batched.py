@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
+from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError, domains_of
 from mamdr.engine.look import looking, set_modes
 from mamdr.engine.session import Session
 from mamdr.engine.walk import Walker
@@ -24,7 +24,8 @@ _WIDE = 4
 """Bytes of a mini-batch for each of its rows and dense values of the module's square root, both ways (see `_bytes`)."""
 _FEW = 8
 _SOME = 4096
-"""Walks whose rows are found at once."""
+_ROWS = 1 << 23
+"""Walks, and rows that they pass, whose mini-batches are drawn beforehand at most (but one walk's always)."""
 _DROPOUTS = nn.modules.dropout._DropoutNd
 
 
@@ -36,10 +37,11 @@ class Batched:
     and is equal there too; on a GPU, and where a module draws random numbers in another way, the draws are others.
 
     Walked one by one, with a word to `told` the first time: walks of one alone; legs that mix domains, combine
-    gradients or look ahead; walks with a table above `LAZY_ABOVE` values that an Adam steps lazily; columns of lists;
-    batch normalisation and other buffers that move; bags of embeddings, `max_norm`, `scale_grad_by_freq`, padding in
-    some of a weight's embeddings alone; modules whose logit of a row depends on the batch's other rows
-    (a batch is filled up with rows of weight zero) or on draws of their own; and modules that `torch.vmap` cannot take.
+    gradients, look ahead or are a part of a pass; walks with a table above `LAZY_ABOVE` values that an Adam steps
+    lazily; columns of lists; batch normalisation and other buffers that move; bags of embeddings, `max_norm`,
+    `scale_grad_by_freq`, padding in some of a weight's embeddings alone; modules whose logit of a row depends on the
+    batch's other rows (a batch is filled up with rows of weight zero) or on draws of their own; and modules that
+    `torch.vmap` cannot take.
 
     Args:
         walker: walks what cannot be batched.
@@ -74,21 +76,16 @@ class Batched:
         if len(walks) < 2:
             yield from ([self.walker(walk)] for walk in walks)
             return
-        for start in range(0, len(walks), _SOME):
-            some = walks[start : start + _SOME]
-            why = {id(walk): self._module or _why_not(walk) for walk in some}
-            with uncollected():
-                courses = iter(Course.of(self.session, [walk for walk in some if not why[id(walk)]]))
+        for some in self._portions(walks):
             window: list[Course] = []
             used = 0
-            for walk in some:
-                course = None if why[id(walk)] else next(courses)
-                reason = why[id(walk)] if course is None else self._module or self._lazily(course.ids)
-                size = 0 if course is None else self._bytes(course)
+            for walk, course in zip(some, self._courses(some), strict=True):
+                reason = course if isinstance(course, str) else self._module
+                size = 0 if isinstance(course, str) else self._bytes(course)
                 if window and (reason or used + size > self.budget):
                     yield from self._window(window)
                     window, used = [], 0
-                if course is None or reason:
+                if isinstance(course, str) or reason:
                     self._tell(reason)
                     yield [self.walker(walk)]
                     continue
@@ -97,6 +94,33 @@ class Batched:
                 window.append(course)
                 used += size
             yield from self._window(window)
+
+    def _portions(self, walks: Sequence[Walk]) -> Iterator[list[Walk]]:
+        """The walks in order, as many at a time as may be described beforehand."""
+        some: list[Walk] = []
+        rows = 0
+        for walk in walks:
+            size = self.walker.cost(walk)
+            if some and (len(some) == _SOME or rows + size > _ROWS):
+                yield some
+                some, rows = [], 0
+            some.append(walk)
+            rows += size
+        yield some
+
+    def _courses(self, walks: Sequence[Walk]) -> list[Course | str]:
+        """Each walk's course, or why it is walked by itself."""
+        found: list[Course | str] = [self._module or _why_not(walk) for walk in walks]
+        fit = [index for index, reason in enumerate(found) if not reason]
+        with uncollected():
+            ids = self.session.rows.unions([domains_of(walks[index]) for index in fit])
+            for index, rows in zip(fit, ids, strict=True):
+                found[index] = self._lazily(rows)
+            kept = [(index, rows) for index, rows in zip(fit, ids, strict=True) if not found[index]]
+            courses = Course.of(self.session, [walks[i] for i, _ in kept], [rows for _, rows in kept])
+        for (index, _), course in zip(kept, courses, strict=True):
+            found[index] = course
+        return found
 
     def _window(self, window: list[Course]) -> Iterator[list[Outcome]]:
         """Outcomes of a window of walks, in order; walks of like sizes are walked together."""
@@ -178,6 +202,8 @@ def _why_not(walk: Walk) -> str:
     """Why a walk's legs cannot be walked in lock-step; empty when they can."""
     if any(leg.combiner is not None or leg.meta is not None for leg in walk.legs):
         return "legs that combine gradients or look ahead"
+    if any(leg.part is not None for leg in walk.legs):
+        return "legs that are a part of a pass"
     return "legs that mix domains" if any(len(leg.domains) != 1 for leg in walk.legs) else ""
 
 

@@ -11,6 +11,7 @@ from tests.unit.engine.zoo import ZOO, make
 from torch import nn
 
 from mamdr.engine import Batched, Sequential, Walker, WalkOptions, inner
+from mamdr.engine import batched as module_of_batched
 from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
 from mamdr.errors import TrainingError
 from mamdr.parameters import LocalStore, Moments, Point
@@ -26,6 +27,7 @@ from mamdr.strategies import (
     Strategy,
     Walk,
 )
+from mamdr.strategies.protocol import Part
 from mamdr.testing import TwoTables, tiny_market, train
 from mamdr.testing.lab import at_work
 
@@ -136,6 +138,27 @@ def test_groups_of_any_size_give_the_same(budget: int, monkeypatch: pytest.Monke
     assert close(*both(TwoTables(), DomainRegularization(num_helpers=2), options, told, budget))
     assert max(sizes, default=1) <= max(1, budget // 5_000)
     assert bool(sizes) == (budget > 1)
+
+
+@pytest.mark.parametrize(("some", "rows"), [(2, 1 << 20), (99, 40), (99, 1)])
+def test_portions_of_any_size_give_the_same(some: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many walks are described beforehand makes no difference."""
+    monkeypatch.setattr(module_of_batched, "_SOME", some)
+    monkeypatch.setattr(module_of_batched, "_ROWS", rows)
+    options = WalkOptions(batch_size=8, inner=RULES["adam"])
+    assert close(*both(TwoTables(dropout=0.5), DomainRegularization(num_helpers=2), options, []))
+
+
+def test_parts_of_a_pass_are_walked_one_by_one() -> None:
+    told: list[str] = []
+    with at_work(TwoTables(), DATA, WalkOptions(batch_size=8)) as (session, run):
+        store = LocalStore.of(session.module, session.space)
+        walks = [Walk(store, (Leg((0,), part=Part(index, 2, 5)),), index) for index in range(2)]
+        ends = [(outcome.samples, outcome.displacement.flat.clone()) for outcome in run(walks)]
+        for end, outcome in zip(ends, Batched(Walker(session), told=told.append)(walks), strict=True):
+            assert end[0] == outcome.samples
+            assert torch.equal(end[1], outcome.displacement.flat)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("per", ["touch", "row"])
