@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError, domains_of
+from mamdr.engine.course import Course, domains_of
+from mamdr.engine.lockstep import Lockstep, OutOfStepError
 from mamdr.engine.look import looking, set_modes
 from mamdr.engine.session import Session
 from mamdr.engine.walk import Walker

@@ -12,7 +12,8 @@ from torch import nn
 
 from mamdr.engine import Batched, Sequential, Walker, WalkOptions, inner
 from mamdr.engine import batched as module_of_batched
-from mamdr.engine.lockstep import Course, Lockstep, OutOfStepError
+from mamdr.engine.course import Course
+from mamdr.engine.lockstep import Lockstep, OutOfStepError
 from mamdr.errors import TrainingError
 from mamdr.parameters import LocalStore, Moments, Point
 from mamdr.strategies import (
