@@ -35,7 +35,7 @@ def prepare(folder: str, engine: Engine) -> Callable[[], dict[str, Any]]:
     at_work = ours.Ours(folder, DomainRegularization(num_helpers=1), 0.0, engine=engine, device=device)
     steps = sum(-(-size // ours.BATCH) for size in at_work.problem.sizes)
     # A GPU loads each kernel when it is first asked for.
-    at_work.strategy.round_of(at_work.state, at_work.problem, at_work.run, range(_WARM))
+    at_work.strategy.round_of(at_work.state, at_work.problem, at_work.run, at_work.problem.trainable[:_WARM])
 
     def run() -> dict[str, Any]:
         figures = at_work.round()
