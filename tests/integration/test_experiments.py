@@ -160,10 +160,15 @@ def test_a_training_that_diverges_is_a_line_in_the_table(
     assert "| w/o DR | diverged |" in (tmp_path / "table-6.md").read_text()
 
 
-def test_settings_come_from_a_file_too(place: Path) -> None:
-    lines = [text for text in (*SMALL, *SHORT) if "=" in text]
-    (place / "small.txt").write_text("# small\n\n" + "\n".join(f"{line}  # a remark" for line in lines))
-    words = ("experiment", "table-6", "--data", "data", "--out", "straight", "--settings", "small.txt")
+def test_settings_come_from_files_too(place: Path) -> None:
+    small, short = ([text for text in words if "=" in text] for words in (SMALL, SHORT))
+    undone = [line.partition("=")[0] + "=7" for line in short]  # what the second file says counts
+    (place / "small.txt").write_text(
+        "# small\n\n" + "\n".join(f"{line}  # a remark" for line in (*small, *undone))
+    )
+    (place / "short.txt").write_text("\n".join(short))
+    files = ("--settings", "small.txt", "--settings", "short.txt")
+    words = ("experiment", "table-6", "--data", "data", "--out", "straight", *files)
     before = {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()}
     good(*words, "--seeds", "2", folder=place)  # the same cells, for nothing is trained again
     assert {path: path.stat().st_mtime_ns for path in (place / "straight/results").iterdir()} == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +45,11 @@ def experiment(
         ),
     ] = None,
     settings: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--settings",
-            help="A file of such overrides, one a line; # begins a remark. --set counts over it.",
+            help="A file of such overrides, one a line; # begins a remark. May be repeated: a later one counts over an "
+            "earlier one, and --set over all.",
         ),
     ] = None,
     rows: Annotated[
@@ -74,7 +76,7 @@ def experiment(
     """
     chosen = lookup(EXPERIMENTS, name, "experiment")
     dataset = Dataset.load(data)
-    todo = cells(chosen, seeds, [*_lines(settings), *(values or ())], _names(rows), _names(columns))
+    todo = cells(chosen, seeds, [*_lines(settings or ()), *(values or ())], _names(rows), _names(columns))
     if dry_run:
         _show_cells(todo, dataset, jobs)
         return
@@ -98,16 +100,16 @@ def experiment(
         typer.echo(f"Wrote {out / name}.md, .csv, .json and .html")
 
 
-def _lines(settings: Path | None) -> list[str]:
-    """The overrides of a settings file."""
-    if settings is None:
-        return []
-    try:
-        lines = settings.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"cannot read {settings}", "a text file of overrides", "Check --settings"
-        ) from error
+def _lines(settings: Sequence[Path]) -> list[str]:
+    """The overrides of settings files."""
+    lines: list[str] = []
+    for path in settings:
+        try:
+            lines += path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cannot read {path}", "a text file of overrides", "Check --settings"
+            ) from error
     return [text for line in lines if (text := line.partition("#")[0].strip())]
 
 
