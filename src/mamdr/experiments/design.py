@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -100,7 +101,9 @@ def cells(
 
     Args:
         seeds: 1 to so many.
-        overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model or strategy.
+        overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model or strategy. What
+            a line itself says (the settings of the safe MAMDR, what a figure varies) counts over the former and not
+            over the latter.
         rows, columns: names of the lines to keep; "all" keeps every one; none keeps the paper's.
 
     Raises:
@@ -137,15 +140,23 @@ def _cell(row: Line, column: Line, seed: int, overrides: Sequence[str]) -> Cell:
         if "name" in content
     }
     values: dict[str, Any] = {table: dict(content) for table, content in BASE.items()}
+    mine: list[str] = []
     for text in overrides:
         name, colon, setting = text.partition(":")
         if not colon or "=" in name:
             override(values, text)
         elif name in names.values():
             override(values, setting)
+            mine.append(setting)
+    said: set[str] = set()
     for line in (row, column):  # what the grid varies counts, whatever is set for every cell
         for table, content in line.tables.items():
-            values[table] = {**values.get(table, {}), **content}
+            values[table] = {**values.get(table, {}), **deepcopy(dict(content))}
+            said |= {f"{table}.{key}" for key in content if key != "name"}
+    for setting in mine:
+        path = [key.strip() for key in setting.partition("=")[0].split(".")]
+        if ".".join(path[:2]) in said:
+            override(values, setting)
     values.setdefault("train", {})["seed"] = seed
     recipe = Recipe.parse(values)
     return Cell(row.name, column.name, seed, recipe, _key(recipe))
