@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,35 @@ def test_settings_come_from_files_too(place: Path) -> None:
         "experiment", "table-6", "--data", "data", "--out", "x", "--settings", "no.txt", folder=place, code=2
     )
     assert "cannot read no.txt" in told
+
+
+def test_seeds_may_be_shared_out_and_put_together(place: Path) -> None:
+    words = (
+        "experiment",
+        "table-6",
+        "--data",
+        "data",
+        *SMALL,
+        "--set",
+        "train.rounds=1",
+        "--rows",
+        "dn,alternate",
+    )
+    for seeds in ("1-2", "3-3"):
+        good(*words, "--out", f"seeds-{seeds}", "--seeds", seeds, folder=place)
+    assert [len(entry["seeds"]) for entry in table(place / "seeds-3-3")["entries"]] == [1, 1]
+    shutil.copytree(place / "seeds-3-3/results", place / "seeds-1-2/results", dirs_exist_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in (place / "seeds-1-2/results").iterdir()}
+    good(*words, "--out", "seeds-1-2", "--seeds", "3", folder=place)
+    assert [entry["seeds"] for entry in table(place / "seeds-1-2")["entries"]] == [[1, 2, 3]] * 2
+    assert {path: path.stat().st_mtime_ns for path in (place / "seeds-1-2/results").iterdir()} == before
+    for wrong, told in (
+        ("0", "has no seed"),
+        ("5-4", "has no seed"),
+        ("few", "a number"),
+        ("-2", "a number"),
+    ):
+        assert told in bad(*words, "--out", "x", "--seeds", wrong, folder=place, code=2)
 
 
 def test_a_wrong_setting_is_told_before_anything_is_trained(place: Path) -> None:

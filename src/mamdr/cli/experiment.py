@@ -34,7 +34,15 @@ def experiment(
     out: Annotated[
         Path, typer.Option("--out", help="Where results and tables lie; goes on with what is there.")
     ],
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds 1 to N of every cell.")] = 3,
+    seeds: Annotated[
+        str,
+        typer.Option(
+            "--seeds",
+            metavar="N|A-B",
+            help="Seeds 1 to N of every cell, or A to B: machines may share them out, and one that is given all of "
+            "their OUT/results makes the table.",
+        ),
+    ] = "3",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells trained at once.")] = 1,
     values: Annotated[
         list[str] | None,
@@ -77,7 +85,9 @@ def experiment(
     """
     chosen = lookup(EXPERIMENTS, name, "experiment")
     dataset = Dataset.load(data)
-    todo = cells(chosen, seeds, [*_lines(settings or ()), *(values or ())], _names(rows), _names(columns))
+    todo = cells(
+        chosen, _seeds(seeds), [*_lines(settings or ()), *(values or ())], _names(rows), _names(columns)
+    )
     if dry_run:
         _show_cells(todo, dataset, jobs)
         return
@@ -112,6 +122,18 @@ def _lines(settings: Sequence[Path]) -> list[str]:
                 f"cannot read {path}", "a text file of overrides", "Check --settings"
             ) from error
     return [text for line in lines if (text := line.partition("#")[0].strip())]
+
+
+def _seeds(text: str) -> range:
+    """The seeds that were asked for."""
+    first, dash, last = text.partition("-")
+    numbers = (first, last) if dash else ("1", text)
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise ConfigError(f"--seeds {text}", "a number, or two as in 4-5", "For example --seeds 5")
+    begin, end = map(int, numbers)
+    if not 1 <= begin <= end:
+        raise ConfigError(f"--seeds {text} has no seed", "1 or more", "For example --seeds 5 or --seeds 4-5")
+    return range(begin, end + 1)
 
 
 def _names(text: str) -> list[str]:

@@ -92,7 +92,7 @@ class Cell:
 
 def cells(
     experiment: Experiment,
-    seeds: int,
+    seeds: int | Iterable[int],
     overrides: Iterable[str] = (),
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
@@ -100,7 +100,7 @@ def cells(
     """The cells, seed by seed, so that an experiment that is stopped early has whole tables of the first seeds.
 
     Args:
-        seeds: 1 to so many.
+        seeds: 1 to so many; or which.
         overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model or strategy. What
             a line itself says (the settings of the safe MAMDR, what a figure varies) counts over the former and not
             over the latter.
@@ -116,7 +116,9 @@ def cells(
         for column in _chosen(experiment.columns, columns, f"column of {experiment.name}")
     ]
     return [
-        _cell(row, column, seed, overrides) for seed in range(1, max(seeds, 1) + 1) for row, column in lines
+        _cell(row, column, seed, overrides)
+        for seed in (range(1, max(seeds, 1) + 1) if isinstance(seeds, int) else seeds)
+        for row, column in lines
     ]
 
 
