@@ -95,9 +95,9 @@ class MAMDR:
     def safe(cls) -> MAMDR:
         """What the recipe `mamdr` takes, for who cannot tune.
 
-        Shared parameters are the mean of rounds of plain training, each of which starts halfway between the mean and
-        the last one's end (`strategies.averaging`). The data's size sets what specific parts may cost
-        (`strategies.budget`), and those that come to nothing rest.
+        Shared parameters are the mean of rounds of plain training, which goes on where each round ended
+        (`strategies.averaging`). The data's size sets what specific parts may cost (`strategies.budget`), and those
+        that come to nothing rest.
 
         Train it with shares that may be zero and serve each domain by its own round (`train.shares`, `train.shrink`,
         `train.choose`): then no domain is below the shared parameters on validation. Measured in docs/findings.md.
@@ -106,7 +106,6 @@ class MAMDR:
             outer_lr=1.0,
             inner_state="shared",
             averaging=0.8,
-            lead=0.5,
             backoff=True,
             num_helpers="auto",
             helper_steps="auto",

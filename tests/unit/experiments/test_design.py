@@ -76,14 +76,14 @@ def test_what_a_grid_varies_counts_whatever_is_set() -> None:
 
 
 def test_what_a_line_says_gives_way_to_an_override_with_its_name() -> None:
-    def lead(*overrides: str) -> tuple[float, float]:
+    def weight(*overrides: str) -> tuple[float, float]:
         made = cells(EXPERIMENTS["safe"], 1, overrides, rows=["mamdr", "mamdr-one"])
-        first, second = (cell.recipe.strategy.lead for cell in made)  # type: ignore[attr-defined]
+        first, second = (cell.recipe.strategy.averaging for cell in made)  # type: ignore[attr-defined]
         return first, second
 
-    assert lead() == lead("strategy.lead=0.25") == (0.5, 0.5)
-    assert lead("mamdr: strategy.lead=0.25", "strategy.lead=1.0") == (0.25, 0.25)
-    assert lead("alternate:strategy.lead=0.25") == (0.5, 0.5)
+    assert weight() == weight("strategy.averaging=0.25") == (0.8, 0.8)
+    assert weight("mamdr: strategy.averaging=0.25", "strategy.averaging=0.5") == (0.25, 0.25)
+    assert weight("alternate:strategy.averaging=0.25") == (0.8, 0.8)
     varied = cells(EXPERIMENTS["figure-9"], 1, ["dn:inner.lr=0.5"])
     assert {cell.recipe.walk.inner.lr for cell in varied} == {0.5}
     assert {cell.recipe.walk.inner.lr for cell in cells(EXPERIMENTS["figure-9"], 1)} == {
