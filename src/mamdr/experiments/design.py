@@ -155,7 +155,7 @@ def _cell(row: Line, column: Line, seed: int, overrides: Sequence[str]) -> Cell:
         for table, content in line.tables.items():
             values[table] = {**values.get(table, {}), **deepcopy(dict(content))}
             said |= {f"{table}.{key}" for key in content if key != "name"}
-    for setting in mine:
+    for setting in mine:  # but not over what is set for this line by name
         path = [key.strip() for key in setting.partition("=")[0].split(".")]
         if ".".join(path[:2]) in said:
             override(values, setting)
