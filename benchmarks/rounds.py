@@ -26,9 +26,9 @@ def compare(
     """Time rounds and tell the figures of a command.
 
     Seconds are processor seconds of one thread for the expected number of samples of a round, N (1 + 2k), because
-    each round draws its own helpers. `two_process_speedup` compares seconds by the wall, and `two_process_bound` is the
-    most that it can be on this machine: two processes that share no work take `pair` for what one alone takes `one`
-    for, and one share of a round in 1 + 2k, Domain Negotiation's walk, is not to be shared out.
+    each round draws its own helpers. `two_process_speedup` compares seconds by the wall, of rounds of which each begins
+    the next one's Domain Negotiation, and `two_process_bound` is the most that it can be on this machine: two processes
+    that share nothing but the machine take as long for two rounds as one alone for so many.
     """
     trainable = table.user_features is None
     rows = table.users + table.items
@@ -41,16 +41,16 @@ def compare(
             "bound": Case("benchmarks.bounds:prepare", {"table_rows": rows, "quick": quick}),
         }
         if two_processes:
-            cases["two"] = Case("benchmarks.ours:prepare_round", common | {"jobs": 2})
+            cases["two"] = Case("benchmarks.ours:prepare_round", common | {"jobs": 2}, settle=1)
             cases["pair"] = Case("benchmarks.ours:prepare_pair", common)
         runs = harness.interleave(cases, repeats)
     work = bounds.round_work(table, helpers, trainable)
     peaks = bounds.Peaks(**max((a["peaks"] for a in runs["bound"].answers), key=lambda p: float(p["gflops"])))
-    return _figures(runs, work, peaks, _libraries_mb(helpers, dropout, trainable), helpers)
+    return _figures(runs, work, peaks, _libraries_mb(helpers, dropout, trainable))
 
 
 def _figures(
-    runs: dict[str, Runs], work: bounds.Work, peaks: bounds.Peaks, libraries_mb: float, helpers: int
+    runs: dict[str, Runs], work: bounds.Work, peaks: bounds.Peaks, libraries_mb: float
 ) -> dict[str, Any]:
     ours_s = _seconds(runs["ours"], work.samples)
     naive_s = _seconds(runs["naive"], work.samples)
@@ -78,9 +78,8 @@ def _figures(
     }
     if "two" in runs:
         one, two, pair = (_seconds(runs[name], work.samples, "wall") for name in ("ours", "two", "pair"))
-        alone = 1 / (1 + 2 * helpers)
         figures["two_process_speedup"] = one / two
-        figures["two_process_bound"] = 1 / (alone + (1 - alone) * pair / (2 * one))
+        figures["two_process_bound"] = 2 * one / pair
         figures["two_process_cpu_ratio"] = _seconds(runs["two"], work.samples) / ours_s
     return figures
 

@@ -3,8 +3,8 @@
     python -m benchmarks.taobao_round [--json] [--repeats 3]
 
 Keys: vs_naive (naive seconds over ours), two_process_speedup (one process over two, by the wall), two_process_bound
-(the same of two processes that share nothing but the machine, but for Domain Negotiation's walk), vs_bound (ours over
-the arithmetic bound of one core), peak_mb (resident memory of our process).
+(the same of two processes that share nothing but the machine), vs_bound (ours over the arithmetic bound of one core),
+peak_mb (resident memory of our process).
 """
 
 from __future__ import annotations

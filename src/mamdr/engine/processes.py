@@ -3,7 +3,8 @@
 Workers are forked when a batch of walks comes and end with it: they see module, data and stores as they are at that
 moment, without a copy, and send back displacements. Walks of a batch do not depend on each other and draw from their
 own seeds, so who walks what changes nothing. A chain is walked by one worker, which pushes to a copy of its part what
-the caller pushes to the part itself: nobody waits for other chains before the next walk.
+the caller pushes to the part itself: nobody waits for other chains before the next walk. A walk that will be asked for
+later (`early`) is begun first and beside the others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import multiprocessing
 import os
 import pickle
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -21,9 +22,10 @@ from typing import Any
 
 import torch
 
+from mamdr.engine.early import Early
 from mamdr.engine.walk import Walker
 from mamdr.errors import ConfigError, MamdrError, TrainingError
-from mamdr.parameters import Ids, Moments, Overlay, Point
+from mamdr.parameters import Ids, Moments, Overlay, Point, Space
 from mamdr.strategies.chains import Chain, Together, by_turns
 from mamdr.strategies.protocol import Memory, Outcome, Walk
 
@@ -32,6 +34,9 @@ _WINDOW = 256
 
 _PIPE = 1 << 20
 """Bytes that a worker's pipe holds: what Linux grants to everyone."""
+
+_EARLY = -1
+"""The number under which a walk begun early comes."""
 
 
 class Processes:
@@ -46,6 +51,8 @@ class Processes:
         TrainingError: a worker died.
     """
 
+    _early: Early | None = None
+
     def __init__(self, walker: Walker, jobs: int) -> None:
         if "fork" not in multiprocessing.get_all_start_methods():
             raise ConfigError("this system cannot fork processes", "jobs = 1", "Set jobs to 1")
@@ -53,7 +60,7 @@ class Processes:
 
     def __call__(self, walks: Sequence[Walk]) -> Iterator[Outcome]:
         if len(walks) < 2 or self.jobs < 2:
-            yield from (self.walker(walk) for walk in walks)
+            yield from (self._begun(walk) or self.walker(walk) for walk in walks)
             return
         with closing(self._walked([Chain((walk,), 0.0) for walk in walks])) as come:
             waiting: dict[int, Outcome] = {}
@@ -69,28 +76,84 @@ class Processes:
             return by_turns(self, chains)
         return ([come] for come in self._walked(chains))
 
+    def early(self, walk: Walk) -> None:
+        """Walk this beside the next batch of walks, and keep its outcome until it is asked for by itself.
+
+        Nothing comes of it, and the walk is walked when it is asked for, where no batch comes before or what it begins
+        from has changed by then. It takes the place of another that waits.
+
+        Memory: its outcome, while it waits.
+        """
+        self.close()
+        self._early = Early.of(walk) if self.jobs > 1 else None
+
+    def close(self) -> None:
+        """End what was begun and has not been asked for."""
+        early, self._early = self._early, None
+        if early is not None:
+            early.end()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _begun(self, walk: Walk) -> Outcome | None:
+        """The outcome of a walk that was begun early."""
+        early = self._early
+        if early is None or not early.is_named(walk):
+            return None
+        self._early = None
+        try:
+            if early.worker is None or not early.holds(walk):
+                return None
+            while early.come is None:
+                self._take(early)
+        finally:
+            early.end()
+        if isinstance(early.come, MamdrError):
+            raise early.come
+        return early.come
+
+    def _take(self, early: Early) -> None:
+        """Wait for the outcome of a walk that was begun early."""
+        assert early.worker is not None
+        pipe, worker = early.worker
+        try:
+            _, early.come = _receive(pipe, {_EARLY: early.walk.store.space})
+        except (EOFError, OSError):
+            _check_end(worker)
+            raise
+
     def _walked(self, chains: Sequence[Chain]) -> Generator[tuple[int, Outcome], None, None]:
-        for chain in chains:  # found before forking, so that it is found once
-            for walk in chain.walks:
-                self.walker.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
+        early = self._early
+        new = early if early is not None and early.worker is None else None
+        going = early.worker if early is not None and early.under_way else None  # since an earlier batch
+        walks = [walk for chain in chains for walk in chain.walks]
+        for walk in [*walks, new.walk] if new else walks:  # found before forking, so that it is found once
+            self.walker.session.rows.union(domain for leg in walk.legs for domain in leg.domains)
         order = self._order(chains)
         context = multiprocessing.get_context("fork")
         counter = context.Value("q", 0)
         workers: dict[Connection, Any] = {}
         try:
             with _interrupts_wait():
-                for _ in range(min(self.jobs, len(chains))):
+                for _ in range(min(self.jobs - bool(going), len(chains) + bool(new))):
                     here, there = context.Pipe(duplex=False)
                     _widen(there)
+                    others = [*workers, here, *([going[0]] if going else [])]
+                    first = new.walk if new and not workers else None
                     worker = context.Process(
-                        target=self._work, args=(chains, order, counter, there, [*workers, here]), daemon=True
+                        target=self._work, args=(chains, order, counter, there, others, first), daemon=True
                     )
                     worker.start()
                     there.close()
                     workers[here] = worker
-            yield from _received(chains, workers)
+                    if new and first:
+                        new.worker = here, worker
+            yield from _received(chains, workers, early)
         finally:
             for pipe, worker in workers.items():
+                if early is not None and early.under_way and early.worker == (pipe, worker):
+                    continue  # others' walks are over, and this one goes on
                 pipe.close()
                 if worker.is_alive():
                     worker.terminate()
@@ -107,8 +170,10 @@ class Processes:
         counter: Any,
         pipe: Connection,
         others: list[Connection],
+        first: Walk | None,
     ) -> None:
-        """A worker: take the next chain until none is left. Ends when the parent is gone and nobody reads."""
+        """A worker: walk what is to be begun early, if it is this one that does, and take the next chain until none is
+        left. Ends when the parent is gone and nobody reads."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for other in others:
@@ -116,6 +181,8 @@ class Processes:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler, if it has one, is not for us
         torch.set_num_threads(1)
         try:
+            if first is not None:
+                self._walk_early(pipe, first)
             while True:
                 with counter.get_lock():
                     turn = counter.value
@@ -125,10 +192,16 @@ class Processes:
                 for outcome in self._along(chains[order[turn]]):
                     _send(pipe, order[turn], outcome)
         except MamdrError as error:
-            pipe.send_bytes(pickle.dumps(error))
+            pipe.send_bytes(pickle.dumps((None, error)))
         except BrokenPipeError:
             os._exit(1)
         pipe.close()
+
+    def _walk_early(self, pipe: Connection, walk: Walk) -> None:
+        try:
+            _send(pipe, _EARLY, self.walker(walk))
+        except MamdrError as error:  # for who asks for this walk
+            pipe.send_bytes(pickle.dumps((_EARLY, error)))
 
     def _along(self, chain: Chain) -> Iterator[Outcome]:
         """A chain's outcomes, each pushed to a copy of its part before the next walk."""
@@ -144,20 +217,32 @@ class Processes:
             store.push(outcome.displacement, chain.rate)
 
 
-def _received(chains: Sequence[Chain], workers: dict[Connection, Any]) -> Iterator[tuple[int, Outcome]]:
+def _received(
+    chains: Sequence[Chain], workers: dict[Connection, Any], early: Early | None
+) -> Iterator[tuple[int, Outcome]]:
+    """The chains' outcomes as they come; that of the walk begun early is put where it waits."""
+    spaces = dict(enumerate(chain.walks[0].store.space for chain in chains))
+    working = dict(workers)
+    if early is not None and early.worker is not None:
+        spaces[_EARLY] = early.walk.store.space
+        working |= [early.worker] if early.under_way else []
     left = sum(len(chain.walks) for chain in chains)
-    open_pipes = list(workers)
     while left:
-        for pipe in wait(open_pipes):
+        for pipe in wait(list(working)):
             assert isinstance(pipe, Connection)
             try:
-                come = _receive(pipe, chains)
+                index, come = _receive(pipe, spaces)
             except (EOFError, OSError):
-                open_pipes.remove(pipe)
-                _check_end(workers[pipe])
+                _check_end(working.pop(pipe))
                 continue
+            if index == _EARLY and early is not None:
+                early.come = come
+                continue
+            if isinstance(come, MamdrError):
+                raise come
+            assert index is not None
             left -= 1
-            yield come
+            yield index, come
 
 
 def _widen(pipe: Connection) -> None:
@@ -191,47 +276,59 @@ def _check_end(worker: Any) -> None:
 
 @dataclass
 class _Header:
-    """What travels before an outcome's values."""
+    """What travels before an outcome's values: those of its displacement, then of each of its moments."""
 
     index: int
     ids: Ids
     loss: float
     samples: int
     steps: int
-    moments: Moments | None
+    step: int
+    moments: dict[str, Ids] | None
     buffers: dict[str, torch.Tensor]
     memory: Memory
 
 
 def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
+    moments = outcome.moments
     head = _Header(
         index,
         outcome.displacement.ids,
         outcome.loss,
         outcome.samples,
         outcome.steps,
-        outcome.moments,
+        moments.step if moments else 0,
+        {name: point.ids for name, point in moments.points.items()} if moments else None,
         outcome.buffers,
         outcome.memory,
     )
     pipe.send_bytes(pickle.dumps(head))
-    values = outcome.displacement.flat.numpy().data.cast("B")
-    while values:
-        values = values[os.write(pipe.fileno(), values) :]
+    for point in (outcome.displacement, *(moments.points.values() if moments else ())):
+        values = point.flat.numpy().data.cast("B")
+        while values:
+            values = values[os.write(pipe.fileno(), values) :]
 
 
-def _receive(pipe: Connection, chains: Sequence[Chain]) -> tuple[int, Outcome]:
+def _receive(pipe: Connection, spaces: Mapping[int, Space]) -> tuple[int | None, Outcome | MamdrError]:
+    """The number of a walk or chain, and its outcome or what went wrong."""
     head = pickle.loads(pipe.recv_bytes())
-    if isinstance(head, MamdrError):
-        raise head
-    space = chains[head.index].walks[0].store.space
-    flat = torch.empty(space.size(head.ids), dtype=space.dtype)
+    if not isinstance(head, _Header):
+        index, error = head
+        return index, error
+    space = spaces[head.index]
+    displacement, moments = _point(pipe, space, head.ids), None
+    if head.moments is not None:
+        moments = Moments(head.step, {name: _point(pipe, space, ids) for name, ids in head.moments.items()})
+    told = (head.loss, head.samples, head.steps, moments, head.buffers, head.memory)
+    return head.index, Outcome(displacement, *told)
+
+
+def _point(pipe: Connection, space: Space, ids: Ids) -> Point:
+    flat = torch.empty(space.size(ids), dtype=space.dtype)
     values = flat.numpy().data.cast("B")
     while values:  # straight into the tensor: a connection's own way has two copies more
         count = os.readv(pipe.fileno(), [values])
         if not count:
             raise EOFError
         values = values[count:]
-    displacement = Point(space, head.ids, flat)
-    told = (head.loss, head.samples, head.steps, head.moments, head.buffers, head.memory)
-    return head.index, Outcome(displacement, *told)
+    return Point(space, ids, flat)

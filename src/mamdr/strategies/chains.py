@@ -37,9 +37,34 @@ class RunsChains(Protocol):
         ...
 
 
+@runtime_checkable
+class WalksEarly(Protocol):
+    """A `Run` that may walk what will be asked for later beside what it is asked for now."""
+
+    def early(self, walk: Walk) -> None:
+        """This walk will be asked for, by itself, when what is asked for next is done."""
+        ...
+
+    def close(self) -> None:
+        """No walk will be asked for any more."""
+        ...
+
+
 def outcomes_of(run: Run, chains: Sequence[Chain], ordered: bool = False) -> Iterable[Together]:
     """The outcomes of all walks of the chains; each is to be pushed before the next ones are asked for."""
     return run.chained(chains, ordered) if isinstance(run, RunsChains) else by_turns(run, chains)
+
+
+def begin_early(run: object, walk: Walk) -> None:
+    """Tell of a walk that will be asked for, if it is one who may begin it."""
+    if isinstance(run, WalksEarly):
+        run.early(walk)
+
+
+def end_early(run: object) -> None:
+    """Tell that no walk will be asked for any more."""
+    if isinstance(run, WalksEarly):
+        run.close()
 
 
 def by_turns(run: Run, chains: Sequence[Chain]) -> Iterator[Together]:

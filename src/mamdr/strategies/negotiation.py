@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from mamdr.config import component
-from mamdr.parameters import Moments, Store
+from mamdr.parameters import Ahead, Moments, Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov, Outer
 from mamdr.seeds import derive, generator
 from mamdr.strategies.averaging import Averaging, Lead, ahead_of, average
@@ -65,10 +66,19 @@ class DomainNegotiation:
             generator(state.seed, "order", state.round).shuffle(domains)
         return domains
 
+    def legs(self, state: State, problem: Problem) -> tuple[Leg, ...]:
+        """This round's legs."""
+        return tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
+
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        legs = tuple(Leg((domain,), self.steps) for domain in self.order(state, problem))
         rule = self.outer if self.outer is not None else SGD(lr=self.outer_lr)
+        legs = self.legs(state, problem)
         return walk_shared(state, run, legs, rule, self.inner_state, self.averaging, self.lead)
+
+    def next_walk(self, state: State, problem: Problem) -> Walk:
+        """The walk of the round after this one, whose own is over and pushed."""
+        coming = replace(state, round=state.round + 1)
+        return shared_walk(coming, self.legs(coming, problem), self.inner_state, self.averaging)
 
     def params_for(self, state: State, domain: int) -> Store:
         return state.shared
@@ -86,6 +96,14 @@ class Alternate(DomainNegotiation):
     inner_state: InnerState = "kept"
 
 
+def shared_walk(state: State, legs: tuple[Leg, ...], inner_state: InnerState, averaging: float) -> Walk:
+    """This round's walk of the shared parameters, or, with averaging, of what leads ahead of them."""
+    kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
+    seed = derive(state.seed, "negotiation", state.round)
+    store = ahead_of(state) if averaging else state.shared
+    return Walk(store, legs, seed, kept, state.buffers, state.memory)
+
+
 def walk_shared(
     state: State,
     run: Run,
@@ -101,10 +119,8 @@ def walk_shared(
         averaging: w of `strategies.averaging`; 0 leaves the parameters where the walks lead.
         lead: its ρ.
     """
-    kept = state.moments.setdefault("inner", Moments()) if inner_state == "kept" else None
-    seed = derive(state.seed, "negotiation", state.round)
-    ahead = ahead_of(state) if averaging else None
-    walk = Walk(ahead or state.shared, legs, seed, kept, state.buffers, state.memory)
+    walk = shared_walk(state, legs, inner_state, averaging)
+    ahead, kept = walk.store if isinstance(walk.store, Ahead) else None, walk.moments
     tally = Tally()
     for outcome in run([walk]):
         outer = state.moments.setdefault("outer", Moments())

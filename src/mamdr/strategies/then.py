@@ -11,6 +11,7 @@ from mamdr.parameters import Store
 from mamdr.parameters.outer import SGD, Adagrad, Adam, Nesterov
 from mamdr.strategies.averaging import Averaging, Lead
 from mamdr.strategies.budget import Cap, Helpers
+from mamdr.strategies.chains import begin_early
 from mamdr.strategies.negotiation import DomainNegotiation, Steps
 from mamdr.strategies.protocol import Problem, Run, State, Strategy
 from mamdr.strategies.regularization import DomainRegularization
@@ -63,7 +64,9 @@ class MAMDR:
         inner_state: "fresh" for both, "kept" for both, or "shared": kept from round to round for the shared parameters,
             as everyone trains, and fresh for specific parts, whose walks are then independent.
 
-    Cost: O((k + 1) n) passes a round by the paper's count, n (1 + 2k) passes of mini-batches.
+    Cost: O((k + 1) n) passes a round by the paper's count, n (1 + 2k) passes of mini-batches. With several processes
+    the shared parameters' walk of the next round is begun beside the specific parts' walks, which do not change what
+    it begins from: no process waits for another but at a round's end.
     Reference: MAMDR, section IV-D, Algorithm 3.
     """
 
@@ -114,38 +117,48 @@ class MAMDR:
         )
 
     @property
+    def negotiation(self) -> DomainNegotiation:
+        """What trains the shared parameters."""
+        return DomainNegotiation(
+            outer_lr=self.outer_lr,
+            outer=self.outer,
+            inner_state="fresh" if self.inner_state == "fresh" else "kept",
+            steps=self.steps,
+            shuffle=self.shuffle,
+            averaging=self.averaging,
+            lead=self.lead,
+        )
+
+    @property
+    def regularization(self) -> DomainRegularization:
+        """What trains the specific parts."""
+        return DomainRegularization(
+            num_helpers=self.num_helpers,
+            specific_lr=self.specific_lr,
+            keep=self.keep,
+            include_self=self.include_self,
+            inner_state="kept" if self.inner_state == "kept" else "fresh",
+            helper_steps=self.helper_steps,
+            own_steps=self.own_steps,
+            shuffle=self.shuffle,
+            backoff=self.backoff,
+            rows=self.rows,
+            start=self.start,
+        )
+
+    @property
     def parts(self) -> Then:
         """The pair that this is."""
-        return Then(
-            DomainNegotiation(
-                outer_lr=self.outer_lr,
-                outer=self.outer,
-                inner_state="fresh" if self.inner_state == "fresh" else "kept",
-                steps=self.steps,
-                shuffle=self.shuffle,
-                averaging=self.averaging,
-                lead=self.lead,
-            ),
-            DomainRegularization(
-                num_helpers=self.num_helpers,
-                specific_lr=self.specific_lr,
-                keep=self.keep,
-                include_self=self.include_self,
-                inner_state="kept" if self.inner_state == "kept" else "fresh",
-                helper_steps=self.helper_steps,
-                own_steps=self.own_steps,
-                shuffle=self.shuffle,
-                backoff=self.backoff,
-                rows=self.rows,
-                start=self.start,
-            ),
-        )
+        return Then(self.negotiation, self.regularization)
 
     def init(self, state: State, problem: Problem) -> State:
         return self.parts.init(state, problem)
 
     def round(self, state: State, problem: Problem, run: Run) -> State:
-        return self.parts.round(state, problem, run)
+        state = self.negotiation.round(state, problem, run)
+        if self.inner_state != "kept":  # else one optimizer goes through all walks
+            begin_early(run, self.negotiation.next_walk(state, problem))
+        return self.regularization.round(state, problem, run)
 
     def params_for(self, state: State, domain: int) -> Store:
         return self.parts.params_for(state, domain)

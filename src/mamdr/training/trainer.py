@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from mamdr.parameters import LocalStore, Point, Space, Specific
 from mamdr.seeds import derive
 from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
 from mamdr.strategies import Run as RunWalks
-from mamdr.strategies.chains import Chain, Together, outcomes_of
+from mamdr.strategies.chains import Chain, Together, begin_early, end_early, outcomes_of
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
 from mamdr.training.folder import (
@@ -145,7 +145,14 @@ class Trainer:
         if state.round == 0:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
-        run = _Heard(self._walks(session, state), listeners)
+        with closing(_Heard(self._walks(session, state), listeners)) as run:
+            self._go_on(session, state, problem, info, run)
+
+    def _go_on(
+        self, session: Session, state: State, problem: Problem, info: dict[str, Any], run: _Heard
+    ) -> None:
+        """All rounds that are left."""
+        listeners = run.listeners
         told = notes(self.strategy, problem, self.space, self.walk.batch_size)
         about = {"round": state.round, "rounds": self.options.rounds, "notes": told}
         if state.round == 0:
@@ -153,6 +160,7 @@ class Trainer:
         listeners.hear("start", **about, **_describe(info))
         done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
         while state.round < self.options.rounds and not done:
+            run.last = state.round + 1 == self.options.rounds
             begun, samples = time.perf_counter(), state.samples
             state = self._round(state, problem, run)
             state.round += 1
@@ -351,12 +359,17 @@ def _moved(module: nn.Module, device: str) -> nn.Module:
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Heard:
-    """Walks as before, with listeners told of each outcome's rows."""
+    """Walks as before, with listeners told of each outcome's rows.
+
+    Args:
+        last: whether no round comes after this one, so that nothing is begun for it.
+    """
 
     walks: RunWalks
     listeners: Listeners
+    last: bool = False
 
     def __call__(self, batch: Sequence[Walk]) -> Iterator[Outcome]:
         for outcome in self.walks(batch):
@@ -368,6 +381,14 @@ class _Heard:
             for _, outcome in come:
                 self.listeners.walked(outcome.samples)
             yield come
+
+    def early(self, walk: Walk) -> None:
+        if not self.last:
+            begin_early(self.walks, walk)
+
+    def close(self) -> None:
+        """End what was begun for a round that does not come."""
+        end_early(self.walks)
 
 
 def _describe(info: Mapping[str, Any]) -> dict[str, Any]:
