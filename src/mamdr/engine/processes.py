@@ -72,7 +72,8 @@ class Processes:
 
     def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
         """Outcomes one by one, as they come unless they have to be ordered."""
-        if ordered or len(chains) < 2 or self.jobs < 2:
+        waits = self._early is not None and self._early.worker is None
+        if ordered or len(chains) + waits < 2 or self.jobs < 2:
             return by_turns(self, chains)
         return ([come] for come in self._walked(chains))
 

@@ -19,6 +19,7 @@ from mamdr.engine.early import Early, stamp_of
 from mamdr.errors import TrainingError
 from mamdr.parameters import Ahead, LocalStore, Moments, Overlay, Point
 from mamdr.strategies import MAMDR, DomainNegotiation, Leg, Outcome, State, Walk
+from mamdr.strategies.chains import Chain
 from mamdr.testing import TwoTables, same_bits, tiny_market, train
 from mamdr.testing.lab import OPTIONS, at_work, problem_of
 from mamdr.training import Trainer, TrainOptions
@@ -150,6 +151,16 @@ def test_it_goes_on_beside_later_batches_until_it_is_asked_for() -> None:
         for name, point in plain.moments.points.items():
             assert torch.equal(made.moments.points[name].flat, point.flat)
         assert run._early is None
+
+
+def test_one_chain_is_enough_to_begin_it_beside() -> None:
+    with _begun(Slow()) as (run, store, coming):
+        chain = Chain((Walk(Overlay(store, {}, 2), (Leg((2,)),), 1),), 0.1)
+        assert [outcome.samples for come in run.chained([chain]) for _, outcome in come] == [10]
+        assert run._early is not None
+        assert run._early.worker is not None
+        (made,) = run([coming])
+        assert made.samples == 21
 
 
 def test_its_trouble_is_told_to_who_asks_for_it() -> None:
