@@ -45,17 +45,25 @@ class Early:
         return None if stamp is None else cls(walk, stamp)
 
     @property
+    def begun(self) -> bool:
+        return self.worker is not None
+
+    @property
     def under_way(self) -> bool:
-        return self.worker is not None and self.come is None
+        return self.begun and self.come is None
 
     def is_named(self, walk: Walk) -> bool:
         """Whether this is the walk, by its seed and legs."""
         return (walk.seed, walk.legs) == (self.walk.seed, self.walk.legs)
 
     def holds(self, walk: Walk) -> bool:
-        """Whether that walk begins from what this one began from."""
+        """Whether that walk begins from what this one began from, with the same parameters frozen."""
         now = stamp_of(walk)
-        same = now is not None and [version for _, version in now] == [v for _, v in self.stamp]
+        same = (
+            walk.store.space.frozen == self.walk.store.space.frozen
+            and now is not None
+            and [version for _, version in now] == [v for _, v in self.stamp]
+        )
         return same and all(a is b for (a, _), (b, _) in zip(now or [], self.stamp, strict=True))
 
     def end(self) -> None:

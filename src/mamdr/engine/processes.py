@@ -9,31 +9,27 @@ later (`early`) is begun first and beside the others.
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import pickle
 import signal
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
 
 from mamdr.engine.early import Early
+from mamdr.engine.pipes import receive, send, tell, widen
 from mamdr.engine.walk import Walker
 from mamdr.errors import ConfigError, MamdrError, TrainingError
-from mamdr.parameters import Ids, Moments, Overlay, Point, Space
+from mamdr.parameters import Overlay
 from mamdr.strategies.chains import Chain, Together, by_turns
-from mamdr.strategies.protocol import Memory, Outcome, Walk
+from mamdr.strategies.protocol import Outcome, Walk
 
 _WINDOW = 256
 """Chains are handed out largest first within windows of this size: fair shares, few outcomes waiting for their turn."""
-
-_PIPE = 1 << 20
-"""Bytes that a worker's pipe holds: what Linux grants to everyone."""
 
 _EARLY = -1
 """The number under which a walk begun early comes."""
@@ -72,8 +68,8 @@ class Processes:
 
     def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
         """Outcomes one by one, as they come unless they have to be ordered."""
-        waits = self._early is not None and self._early.worker is None
-        if ordered or len(chains) + waits < 2 or self.jobs < 2:
+        new = self._early is not None and not self._early.begun
+        if ordered or len(chains) + new < 2 or self.jobs < 2:
             return by_turns(self, chains)
         return ([come] for come in self._walked(chains))
 
@@ -104,7 +100,7 @@ class Processes:
             return None
         self._early = None
         try:
-            if early.worker is None or not early.holds(walk):
+            if not early.begun or not early.holds(walk):
                 return None
             while early.come is None:
                 self._take(early)
@@ -119,14 +115,14 @@ class Processes:
         assert early.worker is not None
         pipe, worker = early.worker
         try:
-            _, early.come = _receive(pipe, {_EARLY: early.walk.store.space})
+            _, early.come = receive(pipe, {_EARLY: early.walk.store.space})
         except (EOFError, OSError):
             _check_end(worker)
             raise
 
     def _walked(self, chains: Sequence[Chain]) -> Generator[tuple[int, Outcome], None, None]:
         early = self._early
-        new = early if early is not None and early.worker is None else None
+        new = early if early is not None and not early.begun else None
         going = early.worker if early is not None and early.under_way else None  # since an earlier batch
         walks = [walk for chain in chains for walk in chain.walks]
         for walk in [*walks, new.walk] if new else walks:  # found before forking, so that it is found once
@@ -139,7 +135,7 @@ class Processes:
             with _interrupts_wait():
                 for _ in range(min(self.jobs - bool(going), len(chains) + bool(new))):
                     here, there = context.Pipe(duplex=False)
-                    _widen(there)
+                    widen(there)
                     others = [*workers, here, *([going[0]] if going else [])]
                     first = new.walk if new and not workers else None
                     worker = context.Process(
@@ -191,18 +187,18 @@ class Processes:
                 if turn >= len(order):
                     break
                 for outcome in self._along(chains[order[turn]]):
-                    _send(pipe, order[turn], outcome)
+                    send(pipe, order[turn], outcome)
         except MamdrError as error:
-            pipe.send_bytes(pickle.dumps((None, error)))
+            tell(pipe, None, error)
         except BrokenPipeError:
             os._exit(1)
         pipe.close()
 
     def _walk_early(self, pipe: Connection, walk: Walk) -> None:
         try:
-            _send(pipe, _EARLY, self.walker(walk))
+            send(pipe, _EARLY, self.walker(walk))
         except MamdrError as error:  # for who asks for this walk
-            pipe.send_bytes(pickle.dumps((_EARLY, error)))
+            tell(pipe, _EARLY, error)
 
     def _along(self, chain: Chain) -> Iterator[Outcome]:
         """A chain's outcomes, each pushed to a copy of its part before the next walk."""
@@ -232,7 +228,7 @@ def _received(
         for pipe in wait(list(working)):
             assert isinstance(pipe, Connection)
             try:
-                index, come = _receive(pipe, spaces)
+                index, come = receive(pipe, spaces)
             except (EOFError, OSError):
                 _check_end(working.pop(pipe))
                 continue
@@ -244,13 +240,6 @@ def _received(
             assert index is not None
             left -= 1
             yield index, come
-
-
-def _widen(pipe: Connection) -> None:
-    """Room for an outcome, where the system can give it: a worker goes on before the parent has read."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):  # beyond what a user may have
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 @contextmanager
@@ -273,63 +262,3 @@ def _check_end(worker: Any) -> None:
             "Read what it wrote to standard error, look for the system's out-of-memory killer, lower jobs, and go on"
             " with --resume",
         )
-
-
-@dataclass
-class _Header:
-    """What travels before an outcome's values: those of its displacement, then of each of its moments."""
-
-    index: int
-    ids: Ids
-    loss: float
-    samples: int
-    steps: int
-    step: int
-    moments: dict[str, Ids] | None
-    buffers: dict[str, torch.Tensor]
-    memory: Memory
-
-
-def _send(pipe: Connection, index: int, outcome: Outcome) -> None:
-    moments = outcome.moments
-    head = _Header(
-        index,
-        outcome.displacement.ids,
-        outcome.loss,
-        outcome.samples,
-        outcome.steps,
-        moments.step if moments else 0,
-        {name: point.ids for name, point in moments.points.items()} if moments else None,
-        outcome.buffers,
-        outcome.memory,
-    )
-    pipe.send_bytes(pickle.dumps(head))
-    for point in (outcome.displacement, *(moments.points.values() if moments else ())):
-        values = point.flat.numpy().data.cast("B")
-        while values:
-            values = values[os.write(pipe.fileno(), values) :]
-
-
-def _receive(pipe: Connection, spaces: Mapping[int, Space]) -> tuple[int | None, Outcome | MamdrError]:
-    """The number of a walk or chain, and its outcome or what went wrong."""
-    head = pickle.loads(pipe.recv_bytes())
-    if not isinstance(head, _Header):
-        index, error = head
-        return index, error
-    space = spaces[head.index]
-    displacement, moments = _point(pipe, space, head.ids), None
-    if head.moments is not None:
-        moments = Moments(head.step, {name: _point(pipe, space, ids) for name, ids in head.moments.items()})
-    told = (head.loss, head.samples, head.steps, moments, head.buffers, head.memory)
-    return head.index, Outcome(displacement, *told)
-
-
-def _point(pipe: Connection, space: Space, ids: Ids) -> Point:
-    flat = torch.empty(space.size(ids), dtype=space.dtype)
-    values = flat.numpy().data.cast("B")
-    while values:  # straight into the tensor: a connection's own way has two copies more
-        count = os.readv(pipe.fileno(), [values])
-        if not count:
-            raise EOFError
-        values = values[count:]
-    return Point(space, ids, flat)

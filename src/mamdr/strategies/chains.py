@@ -1,4 +1,7 @@
-"""Chains of walks: each begins where the last one's displacement was pushed to, and no chain depends on another."""
+"""What a `Run` may offer beside walks that do not depend on each other: chains of walks, and walks begun early.
+
+In a chain each walk begins where the last one's displacement was pushed to, and no chain depends on another.
+"""
 
 from __future__ import annotations
 

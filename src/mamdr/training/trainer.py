@@ -383,6 +383,7 @@ class _Heard:
             yield come
 
     def early(self, walk: Walk) -> None:
+        """The next round's shared walk, if there is a next round."""
         if not self.last:
             begin_early(self.walks, walk)
 

@@ -216,6 +216,7 @@ def test_a_stamp_watches_what_a_walk_begins_from() -> None:
         assert early.holds(Walk(Ahead(store, lead), legs, 1))
         assert not early.holds(Walk(Ahead(store, lead.copy()), legs, 1))
         assert not early.holds(Walk(store, legs, 1))
+        assert not early.holds(Walk(Ahead(store.freezing(frozenset({"user.weight"})), lead), legs, 1))
         assert not early.holds(Walk(Ahead(store, lead), legs, 1, buffers={"mean": torch.zeros(1)}))
         with torch.no_grad():
             session.module.user.weight.add_(0.0)  # type: ignore[union-attr, operator]
