@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,8 @@ from mamdr.files import discard, sweep
 from mamdr.memory import peak_mb
 from mamdr.parameters import LocalStore, Point, Space, Specific
 from mamdr.seeds import derive
-from mamdr.strategies import Outcome, Problem, State, Strategy, Walk, notes
+from mamdr.strategies import Problem, State, Strategy, notes
 from mamdr.strategies import Run as RunWalks
-from mamdr.strategies.chains import Chain, Together, begin_early, end_early, outcomes_of
 from mamdr.training import checkpoint
 from mamdr.training.events import JsonLines, Listener, Listeners
 from mamdr.training.folder import (
@@ -41,6 +40,7 @@ from mamdr.training.folder import (
     write_info,
     write_recipe,
 )
+from mamdr.training.heard import Heard
 from mamdr.training.options import TrainOptions
 from mamdr.training.own_rounds import OwnRounds, check_statistics
 from mamdr.training.run import Run
@@ -145,11 +145,11 @@ class Trainer:
         if state.round == 0:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
-        with closing(_Heard(self._walks(session, state), listeners)) as run:
+        with closing(Heard(self._walks(session, state), listeners)) as run:
             self._go_on(session, state, problem, info, run)
 
     def _go_on(
-        self, session: Session, state: State, problem: Problem, info: dict[str, Any], run: _Heard
+        self, session: Session, state: State, problem: Problem, info: dict[str, Any], run: Heard
     ) -> None:
         """All rounds that are left."""
         listeners = run.listeners
@@ -357,39 +357,6 @@ def _moved(module: nn.Module, device: str) -> nn.Module:
         raise ConfigError(
             f"train.device = {device!r} ({str(error).splitlines()[0]})", "a device of this machine", "Try cpu"
         ) from error
-
-
-@dataclass
-class _Heard:
-    """Walks as before, with listeners told of each outcome's rows.
-
-    Args:
-        last: whether no round comes after this one, so that nothing is begun for it.
-    """
-
-    walks: RunWalks
-    listeners: Listeners
-    last: bool = False
-
-    def __call__(self, batch: Sequence[Walk]) -> Iterator[Outcome]:
-        for outcome in self.walks(batch):
-            self.listeners.walked(outcome.samples)
-            yield outcome
-
-    def chained(self, chains: Sequence[Chain], ordered: bool = False) -> Iterator[Together]:
-        for come in outcomes_of(self.walks, chains, ordered):
-            for _, outcome in come:
-                self.listeners.walked(outcome.samples)
-            yield come
-
-    def early(self, walk: Walk) -> None:
-        """The next round's shared walk, if there is a next round."""
-        if not self.last:
-            begin_early(self.walks, walk)
-
-    def close(self) -> None:
-        """End what was begun for a round that does not come."""
-        end_early(self.walks)
 
 
 def _describe(info: Mapping[str, Any]) -> dict[str, Any]:
