@@ -23,24 +23,32 @@ def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     """`size` independent values, 0 with probability p and 1 / (1 − p) otherwise; float32, drawn on the CPU, by torch's
     own generator when none is given.
 
+    Cost: see `kept`, and a pass.
+    """
+    scale = struct.unpack("<i", struct.pack("<f", _scale(p)))[0]
+    return kept(size, p, generator).bitwise_and_(scale).view(torch.float32)
+
+
+def kept(size: int, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """`size` independent values, 0 with probability p and otherwise -1, all bits set; int32, drawn as by `mask`.
+
     A word's bits are kept with the probability whose binary digits, from the last to the first, choose between "or a
     fair bit" (digit 1) and "and a fair bit" (digit 0).
+
+    Cost: two passes over 4 · size bytes, and `size` random bits for each binary digit of p.
     """
     if p == 1:
-        return torch.zeros(size)
-    keep = _kept(p)
-    scale = struct.unpack("<i", struct.pack("<f", _scale(p)))[0]
-    words = -(-size // 32)
+        return torch.zeros(size, dtype=torch.int32)
+    keep, words = _kept(p), -(-size // 32)
     if keep == 1 << _DIGITS:
-        return torch.ones(size)
+        return torch.full((size,), -1, dtype=torch.int32)
     lowest = (keep & -keep).bit_length() - 1
     bits = _random(words, generator)
     for digit in range(lowest + 1, _DIGITS):
         fair = _random(words, generator)
         bits = bits.bitwise_or_(fair) if keep >> digit & 1 else bits.bitwise_and_(fair)
     spread = torch.bitwise_left_shift(bits.unsqueeze(1), _SHIFTS)
-    spread.bitwise_right_shift_(31).bitwise_and_(scale)
-    return spread.view(torch.float32).view(-1)[:size]
+    return spread.bitwise_right_shift_(31).view(-1)[:size]
 
 
 def _kept(p: float) -> int:
@@ -64,23 +72,37 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
     fused = isinstance(module, ReLUDropout)
     if not module.training or module.p == 0:
         return torch.relu(x) if fused else x
-    drawn = mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
-    return _MaskedReLU.apply(x, drawn, _scale(module.p)) if fused else x * drawn  # type: ignore[no-untyped-call]
+    if not fused:
+        return x * mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
+    drawn = kept(x.numel(), module.p).view(x.shape).to(x.device)
+    out: Tensor = _MaskedReLU.apply(x, drawn, _scale(module.p))  # type: ignore[no-untyped-call]
+    return out
 
 
 class _MaskedReLU(torch.autograd.Function):
-    """relu(x) · mask, with two passes over memory forward and one backward; the two layers take twice that."""
+    """relu(x) · scale where a bit was kept, else 0: two passes over memory forward and one backward.
+
+    One of each is the way back of an ELU of slope `scale` on the right and 0 on the left: values · scale where a
+    result is positive, else 0.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:
-        out = x.clamp_min(0).mul_(drawn)
+        out = _chosen(x, drawn)
+        torch.ops.aten.elu_backward.grad_input(out, 0.0, scale, 0.0, True, out, grad_input=out)
         ctx.scale = scale
         ctx.save_for_backward(out)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        # Where out is positive, x was and the bit was kept; elsewhere nothing came through.
         (out,) = ctx.saved_tensors
-        # Where out is positive, x was and the mask is `scale`; elsewhere nothing came through. That is what an ELU of
-        # slope `scale` on the right and 0 on the left has as its way back, in one pass.
         return torch.ops.aten.elu_backward(grad, 0.0, ctx.scale, 0.0, True, out), None, None
+
+
+def _chosen(x: Tensor, drawn: Tensor) -> Tensor:
+    """x where `drawn` has all bits set and 0 where it has none; in the memory of `drawn` when x is float32."""
+    if x.dtype == torch.float32:
+        return drawn.bitwise_and_(x.view(torch.int32)).view(torch.float32)
+    return torch.where(drawn.bool(), x, 0)
