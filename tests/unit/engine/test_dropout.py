@@ -112,3 +112,14 @@ def test_relu_and_dropout_in_one_are_the_two_one_after_the_other(p: float) -> No
         results.append((out.detach(), given.grad))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     assert torch.equal(packed(ReLUDropout(p).eval(), x), torch.relu(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_relu_and_dropout_leave_their_input_alone_and_drop_what_is_infinite(dtype: torch.dtype) -> None:
+    x = torch.randn(8, 40, generator=torch.Generator().manual_seed(1)).to(dtype)
+    x[0] = math.inf
+    before = x.clone()
+    out = packed(ReLUDropout(0.5), x)
+    assert torch.equal(x, before)
+    assert set(out[0].tolist()) == {0.0, math.inf}
+    assert torch.equal(out[1:], torch.where(out[1:] > 0, 2 * x[1:], 0))
