@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def _run(name: str, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--json", *options]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
     assert ended.returncode == 0, ended.stderr
     figures: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     assert figures["benchmark"] == name

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -148,17 +150,18 @@ class Newcomers:
         return sorted((n for n in found if n is not None), key=lambda newcomer: newcomer.domain)
 
     def put(self, domain: str, title: str | None = None) -> Newcomer:
-        """Keep a domain, or give it another title.
+        """Keep a domain, or give it another title; then the folder's time changes.
 
         Raises: DataError for an id that is empty, too long or holds control characters.
         """
         check_id(domain, "domain")
         known = self.find(domain)
-        if known is not None and title in (None, known.title):
-            return known
-        folder = self.folder / _key(domain)
-        write_json(folder / "domain.json", {"domain": domain, "title": title or domain})
-        return Newcomer(domain, title or domain, folder)
+        if known is None or title not in (None, known.title):
+            folder = self.folder / _key(domain)
+            write_json(folder / "domain.json", {"domain": domain, "title": title or domain})
+            known = Newcomer(domain, title or domain, folder)
+        _stamp(self.folder)
+        return known
 
     def pending(self) -> list[Newcomer]:
         """Those whose interactions no training has taken in yet, or whose training was cut off."""
@@ -174,6 +177,18 @@ class Newcomers:
             raise CheckpointError(
                 f"{folder / 'domain.json'} is damaged ({error})", "the file as it was written", "Remove its folder"
             ) from error  # fmt: skip
+
+
+def _stamp(folder: Path) -> None:
+    """Change a folder's time, for who watches it: it may have been looked at when a domain's own folder was there and
+    still empty, and what is then put into that leaves the time as it was."""
+    now = time.time_ns()
+    try:
+        os.utime(
+            folder, ns=(now, now)
+        )  # to the nanosecond, where the kernel's own clock ticks in milliseconds
+    except PermissionError:  # another user's folder, which this one may write to
+        os.utime(folder)
 
 
 def waiting(newcomer: Newcomer) -> bool:
