@@ -39,7 +39,7 @@ def kept(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     """
     if p == 1:
         return torch.zeros(size, dtype=torch.int32)
-    keep, words = _kept(p), -(-size // 32)
+    keep, words = _of_256(p), -(-size // 32)
     if keep == 1 << _DIGITS:
         return torch.full((size,), -1, dtype=torch.int32)
     lowest = (keep & -keep).bit_length() - 1
@@ -51,14 +51,14 @@ def kept(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     return spread.bitwise_right_shift_(31).view(-1)[:size]
 
 
-def _kept(p: float) -> int:
-    """Of 256, how many values a mask keeps on average."""
+def _of_256(p: float) -> int:
+    """How many values a mask keeps of 256, on average."""
     return max(1, round((1 - p) * (1 << _DIGITS)))
 
 
 def _scale(p: float) -> float:
     """What values that are kept are multiplied by."""
-    return (1 << _DIGITS) / _kept(p)
+    return (1 << _DIGITS) / _of_256(p)
 
 
 def _random(words: int, generator: torch.Generator | None) -> Tensor:

@@ -183,10 +183,8 @@ def _stamp(folder: Path) -> None:
     """Change a folder's time, for who watches it: it may have been looked at when a domain's own folder was there and
     still empty, and what is then put into that leaves the time as it was."""
     now = time.time_ns()
-    try:
-        os.utime(
-            folder, ns=(now, now)
-        )  # to the nanosecond, where the kernel's own clock ticks in milliseconds
+    try:  # to the nanosecond: the kernel's own clock, which is taken below, ticks in milliseconds
+        os.utime(folder, ns=(now, now))
     except PermissionError:  # another user's folder, which this one may write to
         os.utime(folder)
 
