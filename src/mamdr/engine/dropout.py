@@ -23,32 +23,44 @@ def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
     """`size` independent values, 0 with probability p and 1 / (1 − p) otherwise; float32, drawn on the CPU, by torch's
     own generator when none is given.
 
-    Cost: see `kept`, and a pass.
+    Cost: three passes over 4 · size bytes, and `size` random bits for each binary digit of p.
     """
     scale = struct.unpack("<i", struct.pack("<f", _scale(p)))[0]
-    return kept(size, p, generator).bitwise_and_(scale).view(torch.float32)
+    drawn = _spread(_kept(size, p, generator), size)
+    return drawn.bitwise_right_shift_(31).bitwise_and_(scale).view(torch.float32)
 
 
-def kept(size: int, p: float, generator: torch.Generator | None = None) -> Tensor:
-    """`size` independent values, 0 with probability p and otherwise -1, all bits set; int32, drawn as by `mask`.
+def dropped(size: int, p: float, generator: torch.Generator | None = None) -> Tensor:
+    """`size` independent int32, negative with probability p, drawn as by `mask`; of their other bits nothing is said.
 
-    A word's bits are kept with the probability whose binary digits, from the last to the first, choose between "or a
-    fair bit" (digit 1) and "and a fair bit" (digit 0).
-
-    Cost: two passes over 4 · size bytes, and `size` random bits for each binary digit of p.
+    Cost: a pass over 4 · size bytes, and `size` random bits for each binary digit of p.
     """
+    return _spread(_kept(size, p, generator).bitwise_not_(), size)
+
+
+def _kept(size: int, p: float, generator: torch.Generator | None) -> Tensor:
+    """Words of 32 bits, `size` bits at least, each set with probability 1 − p.
+
+    A word's bits are set with the probability whose binary digits, from the last to the first, choose between "or a
+    fair bit" (digit 1) and "and a fair bit" (digit 0).
+    """
+    words = -(-size // 32)
     if p == 1:
-        return torch.zeros(size, dtype=torch.int32)
-    keep, words = _of_256(p), -(-size // 32)
+        return torch.zeros(words, dtype=torch.int32)
+    keep = _of_256(p)
     if keep == 1 << _DIGITS:
-        return torch.full((size,), -1, dtype=torch.int32)
+        return torch.full((words,), -1, dtype=torch.int32)
     lowest = (keep & -keep).bit_length() - 1
     bits = _random(words, generator)
     for digit in range(lowest + 1, _DIGITS):
         fair = _random(words, generator)
         bits = bits.bitwise_or_(fair) if keep >> digit & 1 else bits.bitwise_and_(fair)
-    spread = torch.bitwise_left_shift(bits.unsqueeze(1), _SHIFTS)
-    return spread.bitwise_right_shift_(31).view(-1)[:size]
+    return bits
+
+
+def _spread(words: Tensor, size: int) -> Tensor:
+    """Each bit of the words as the sign of an int32 of its own, [size]."""
+    return torch.bitwise_left_shift(words.unsqueeze(1), _SHIFTS).view(-1)[:size]
 
 
 def _of_256(p: float) -> int:
@@ -74,13 +86,13 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
         return torch.relu(x) if fused else x
     if not fused:
         return x * mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
-    drawn = kept(x.numel(), module.p).view(x.shape).to(x.device)
+    drawn = dropped(x.numel(), module.p).view(x.shape).to(x.device)
     out: Tensor = _MaskedReLU.apply(x, drawn, _scale(module.p))  # type: ignore[no-untyped-call]
     return out
 
 
 class _MaskedReLU(torch.autograd.Function):
-    """relu(x) · scale where a bit was kept, else 0: two passes over memory forward and one backward.
+    """relu(x) · scale, or 0 where `drawn` is negative: two passes over memory forward and one backward.
 
     One of each is the way back of an ELU of slope `scale` on the right and 0 on the left: values · scale where a
     result is positive, else 0.
@@ -88,7 +100,7 @@ class _MaskedReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:
-        out = _chosen(x, drawn)
+        out = _without(x, drawn)
         torch.ops.aten.elu_backward.grad_input(out, 0.0, scale, 0.0, True, out, grad_input=out)
         ctx.scale = scale
         ctx.save_for_backward(out)
@@ -96,13 +108,15 @@ class _MaskedReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        # Where out is positive, x was and the bit was kept; elsewhere nothing came through.
+        # Where out is positive, x was and was not dropped; elsewhere nothing came through.
         (out,) = ctx.saved_tensors
         return torch.ops.aten.elu_backward(grad, 0.0, ctx.scale, 0.0, True, out), None, None
 
 
-def _chosen(x: Tensor, drawn: Tensor) -> Tensor:
-    """x where `drawn` has all bits set and 0 where it has none; in the memory of `drawn` when x is float32."""
-    if x.dtype == torch.float32:
-        return drawn.bitwise_and_(x.view(torch.int32)).view(torch.float32)
-    return torch.where(drawn.bool(), x, 0)
+def _without(x: Tensor, drawn: Tensor) -> Tensor:
+    """x, and 0 where `drawn` is negative; in the memory of `drawn` when x is float32 and on a CPU."""
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        bits = x.view(torch.int32)
+        torch.ops.aten.threshold_backward.grad_input(bits, drawn, -1, grad_input=drawn)
+        return drawn.view(torch.float32)
+    return torch.where(drawn < 0, 0, x)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
-from mamdr.engine.arena import Arena
+from mamdr.engine.arena import Arena, keep_freed_memory
 from mamdr.engine.binding import Binding
 from mamdr.engine.buffers import Buffers
 from mamdr.engine.look import Modes, modes, set_modes
@@ -44,6 +44,7 @@ class Session:
         self.norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self._binding = Binding(self.module, self.space, packed_dropout=self.options.dropout == "packed")
         self.matmul = Matmul()
+        keep_freed_memory()
         # Moments of rows that rest fade to denormal numbers, with which a processor is many times slower.
         torch.set_flush_denormal(True)
         return self
