@@ -35,8 +35,8 @@ def keep_freed_memory() -> None:
 
     A step's activations and gradients are freed, and asked for again by the next one. Between the two glibc gives what
     lies at the end of its heap back to the system, once that is more than twice the largest buffer that was ever freed,
-    and every 4 KiB of it then costs a page fault: 500 of them, a tenth of a step, on a network of 256, 128 and 64 with
-    1,024 rows. It raises that limit when it sees a larger buffer go; here is one, of which no page is touched.
+    and every 4 KiB of it then costs a page fault: 500 of them on a network of 256, 128 and 64 with 1,024 rows, 5 to
+    10 % of a step. It raises that limit when it sees a larger buffer go; here is one, of which no page is touched.
 
     Elsewhere (another C library, or limits set by the user through glibc's own variables) nothing changes.
     """
