@@ -23,6 +23,7 @@ from mamdr.cli.domain import domain_app
 from mamdr.cli.evaluate import evaluate
 from mamdr.cli.events import events
 from mamdr.cli.experiment import experiment
+from mamdr.cli.interrupt import interruptible
 from mamdr.cli.models import models
 from mamdr.cli.registry import promote, publish, rollback, versions
 from mamdr.cli.report import report
@@ -49,7 +50,8 @@ class _Commands(TyperGroup):
 def _told() -> Iterator[None]:
     """Tell of an interruption in one line, before typer hears of it; what a command has to say of it comes along."""
     try:
-        yield
+        with interruptible():
+            yield
     except KeyboardInterrupt as interrupt:
         typer.echo(
             f"mamdr: interrupted; {str(interrupt) or 'nothing half-written was left behind'}", err=True

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mamdr.cli.interrupt import interruptible
 from mamdr.cli.watch import Watch
 from mamdr.data.domains import Dataset
 from mamdr.training import Recipe
@@ -54,13 +55,11 @@ def train(
     settings = Recipe.load(recipe, [*(values or []), *given])
     dataset = Dataset.load(data)
     listeners = [] if quiet else [ClusterWatch()]
-    try:
+    again = ["mamdr", "cluster", "train", str(recipe), "--data", str(data), "--out", str(out)]
+    again += ["--address", address] if address else []
+    again += [word for value in [*(values or ()), *given] for word in ("--set", value)]
+    with interruptible(f"go on with: {shlex.join([*again, '--resume'])}"):
         train_recipe(settings, dataset, out, address=address, resume=resume, listeners=listeners)
-    except KeyboardInterrupt:
-        again = ["mamdr", "cluster", "train", str(recipe), "--data", str(data), "--out", str(out)]
-        again += ["--address", address] if address else []
-        again += [word for value in [*(values or ()), *given] for word in ("--set", value)]
-        raise KeyboardInterrupt(f"go on with: {shlex.join([*again, '--resume'])}") from None
     if not quiet:
         typer.echo(f"Next: mamdr evaluate {out}", err=True)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mamdr.cli.interrupt import interruptible
 from mamdr.cli.progress import progress_bar
 from mamdr.config import lookup
 from mamdr.data.domains import Dataset
@@ -99,10 +100,8 @@ def experiment(
             if not as_json:
                 typer.echo(f"[{done}/{total}] {cell.key}: {_told(result)}", err=True)
 
-        try:
+        with interruptible("the same command goes on"):
             results = run(todo, dataset, out, jobs=jobs, keep_runs=keep_runs, heard=heard)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on") from None
     summary = write(chosen, todo, results, dataset.name, out)
     if as_json:
         typer.echo(json.dumps(json.loads((out / f"{name}.json").read_text(encoding="utf-8"))))

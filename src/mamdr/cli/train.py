@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mamdr.cli.interrupt import interruptible
 from mamdr.cli.watch import Watch
 from mamdr.data.domains import Dataset
 from mamdr.training import Recipe
@@ -39,11 +40,9 @@ def train(
     listeners: list[Listener] = [] if quiet else [Watch()]
     if tensorboard_installed():
         listeners.append(TensorBoard(out / "tensorboard"))
-    try:
+    again = ["mamdr", "train", str(recipe), "--data", str(data), "--out", str(out)]
+    again += [word for value in values or () for word in ("--set", value)]
+    with interruptible(f"go on with: {shlex.join([*again, '--resume'])}"):
         train_recipe(settings, dataset, out, resume=resume, listeners=listeners)
-    except KeyboardInterrupt:
-        again = ["mamdr", "train", str(recipe), "--data", str(data), "--out", str(out)]
-        again += [word for value in values or () for word in ("--set", value)]
-        raise KeyboardInterrupt(f"go on with: {shlex.join([*again, '--resume'])}") from None
     if not quiet:
         typer.echo(f"Next: mamdr evaluate {out}", err=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mamdr.cli.interrupt import interruptible
 from mamdr.data.domains import Dataset
 from mamdr.experiments.tune import Trial, best_of
 from mamdr.experiments.tune import tune as search
@@ -37,10 +38,8 @@ def tune(
         typer.echo(f"[{trial.number + 1}/{trials}] {trial.state} {value}", err=True)
 
     settings = Recipe.load(recipe, values or [])
-    try:
+    with interruptible("the same command goes on"):
         made = search(settings, Dataset.load(data), out, trials=trials, heard=heard)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on") from None
     best = best_of(made)
     typer.echo(f"Best of {len(made)}: validation {best.value:.4f} in trial {best.number + 1}")
     typer.echo(f"Next: mamdr train {out / 'best.toml'} --data {data} --out RUN")
