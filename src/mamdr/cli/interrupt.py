@@ -32,10 +32,10 @@ def interruptible(advice: str = "") -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(advice or str(interrupt)) from None
-    except Exception:
+    except Exception as error:
         if not heard:
             raise
-        raise KeyboardInterrupt(advice) from None
+        raise KeyboardInterrupt(advice) from error
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)
