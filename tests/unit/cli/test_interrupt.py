@@ -70,7 +70,9 @@ def test_it_says_the_advice(act: Callable[[], None], capfd: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(("press", "goes_on"), [(_in_ours, False), (_press, True)])
-def test_ours_is_left_at_once_and_a_library_is_not_disturbed(press: Callable[[], None], goes_on: bool) -> None:
+def test_ours_is_left_at_once_and_a_library_is_not_disturbed(
+    press: Callable[[], None], goes_on: bool
+) -> None:
     done = []
 
     def act() -> None:
