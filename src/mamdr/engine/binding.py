@@ -29,6 +29,7 @@ from mamdr.engine.dropout import packed
 from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.lookup import look_up, plain
 from mamdr.engine.stacked import Masks, StackedRows
+from mamdr.engine.tower import is_tower, through
 from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
@@ -84,8 +85,20 @@ class Binding:
         for index, table in enumerate(space.tables):
             for owner in table.owners:
                 self._hook(module.get_submodule(owner), index)
+        self._towers = [m for m in module.modules() if packed_dropout and is_tower(m)]
         for dropout in self._dropouts:
             dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
+
+    @contextmanager
+    def in_one_go(self) -> Iterator[None]:
+        """Inside, hidden layers are trained in one go: gradients are for `backward` alone, of the first order."""
+        for tower in self._towers:
+            tower.through = functools.partial(through, tower)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for tower in self._towers:
+                tower.__dict__.pop("through", None)
 
     def _hook(self, embedding: nn.Module, table: int) -> None:
         own: Any = embedding.weight

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mamdr.engine.compiled import loops
 from mamdr.models.layers import ReLUDropout
 
 _DIGITS = 8
@@ -89,6 +90,32 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
     drawn = dropped(x.numel(), module.p).view(x.shape).to(x.device)
     out: Tensor = _MaskedReLU.apply(x, drawn, _scale(module.p))  # type: ignore[no-untyped-call]
     return out
+
+
+def relu_dropout_(x: Tensor, bias: Tensor, p: float) -> None:
+    """In place: add a bias [C] to x [B, C], then ReLU and dropout with probability p, 0 for none; float32 on a CPU, x's
+    values one after another. The masks are those of `packed`."""
+    if p and x.shape[1] % 32 == 0 and (compiled := loops()):
+        words = _kept(x.numel(), p, None)
+        compiled.relu_dropout(x.data_ptr(), bias.data_ptr(), words.data_ptr(), _scale(p), *x.shape)
+        return
+    x.add_(bias)
+    if p == 0:
+        x.relu_()
+    else:
+        bits, drawn = x.view(torch.int32), dropped(x.numel(), p).view(x.shape)
+        torch.ops.aten.threshold_backward.grad_input(bits, drawn, -1, grad_input=bits)
+        torch.ops.aten.elu_backward.grad_input(x, 0.0, _scale(p), 0.0, True, x, grad_input=x)
+
+
+def pass_back_(grad: Tensor, out: Tensor, p: float) -> None:
+    """In place the gradient of what `relu_dropout_` was given, from that of what it made (`out`)."""
+    if p == 0:
+        torch.ops.aten.threshold_backward.grad_input(grad, out, 0, grad_input=grad)
+    elif compiled := loops():
+        compiled.pass_back(grad.data_ptr(), out.data_ptr(), _scale(p), grad.numel())
+    else:
+        torch.ops.aten.elu_backward.grad_input(grad, 0.0, _scale(p), 0.0, True, out, grad_input=grad)
 
 
 class _MaskedReLU(torch.autograd.Function):

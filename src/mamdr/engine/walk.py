@@ -205,7 +205,8 @@ class Walked:
         return self._step
 
     def _step(self, batch: Batch, labels: Tensor) -> Tensor:
-        loss = self.loss(batch, labels)
+        with self.binding.in_one_go():
+            loss = self.loss(batch, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.advance()
         return loss.detach()

@@ -35,7 +35,24 @@ class ReLUDropout(nn.Dropout):
         return F.dropout(F.relu(input), self.p, self.training)
 
 
-class Hidden(nn.Module):
+class Layered(nn.Module):
+    """A first layer, and layers after it; the engine trains them in one go where it can (see `engine.tower`).
+
+    Attributes:
+        first: is given apart what is the same for every row.
+        layers: what comes after it.
+    """
+
+    first: Dense
+    layers: nn.Sequential
+
+    def through(self, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+        """[rows | constant] through all layers, [B, size of the last]."""
+        out: Tensor = self.layers(affine(self.first, rows, constant))
+        return out
+
+
+class Hidden(Layered):
     """Hidden layers: each fully connected, then ReLU, then dropout (FIDELITY row 14: after the last as well).
 
     Args:
@@ -55,8 +72,7 @@ class Hidden(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, rows: Tensor, constant: Tensor | None = None) -> Tensor:
-        out: Tensor = self.layers(affine(self.first, rows, constant))
-        return out
+        return self.through(rows, constant)
 
 
 def affine(layer: Dense, rows: Tensor, constant: Tensor | None) -> Tensor:

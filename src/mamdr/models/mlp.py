@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mamdr.config import component
 from mamdr.data.domains import Batch, Schema
 from mamdr.models.inputs import Inputs
-from mamdr.models.layers import ReLUDropout, affine, dense
+from mamdr.models.layers import Layered, ReLUDropout, dense
 from mamdr.models.settings import Rate, Width
 
 
@@ -31,7 +31,7 @@ class MLPConfig:
     domain_embedding: bool = True
 
 
-class MLP(nn.Module):
+class MLP(Layered):
     """Embeddings, fully connected layers, one logit (MAMDR, section V-B: "the simplest neural network model").
 
     Args:
@@ -56,5 +56,4 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.layers(affine(self.first, *self.inputs.split(batch)))
-        return logits.squeeze(1)
+        return self.through(*self.inputs.split(batch)).squeeze(1)

@@ -1,0 +1,116 @@
+"""Hidden layers trained in one go.
+
+Autograd makes a tensor for each operation: a product, its values after ReLU and dropout, the gradient of each, a
+weight's gradient before it is added to the one that is kept. Those of a mini-batch of 1,024 rows come to several times
+what a core's cache holds. Here a layer has its values and their gradient, both changed in place, and gradients of
+weights are added where they are kept. With numba the passes between products are compiled (`engine.compiled`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from mamdr.engine.dropout import pass_back_, relu_dropout_
+from mamdr.models.layers import Dense, Layered, ReLUDropout
+
+Layer = tuple[Dense, ReLUDropout | None]
+"""A fully connected layer, and what comes after it."""
+
+
+def is_tower(module: nn.Module) -> TypeGuard[Layered]:
+    """Whether a module's layers can be trained in one go: fully connected, with biases, ReLU and dropout between."""
+    if not isinstance(module, Layered) or type(module).through is not Layered.through:
+        return False
+    kinds = [type(part) for part in _parts(module)]
+    return (
+        kinds[::2] == [Dense] * len(kinds[::2])
+        and kinds[1::2] == [ReLUDropout] * len(kinds[1::2])
+        and type(module.layers) is nn.Sequential
+        and all(part.bias is not None for part in _parts(module)[::2])
+    )
+
+
+def through(module: Layered, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+    """What `module.through` comes to. On the way back the weights' `grad`, which they must have, are added to.
+
+    Where somebody may look in between (a hook), or values are not float32 on a CPU, it is `module.through`.
+    """
+    parts = _parts(module)
+    if not (torch.is_grad_enabled() and rows.dtype == torch.float32 and rows.device.type == "cpu"):
+        return Layered.through(module, rows, constant)
+    if torch.is_autocast_enabled("cpu") or any(map(_is_watched, (module.layers, *parts))):
+        return Layered.through(module, rows, constant)
+    out: Tensor = _Through.apply(rows, constant, module.first.weight, list(_layers(parts)))  # type: ignore[no-untyped-call]
+    return out
+
+
+def _parts(module: Layered) -> list[Any]:
+    return [module.first, *module.layers]
+
+
+def _layers(parts: Sequence[Any]) -> Iterator[Layer]:
+    for index in range(0, len(parts), 2):
+        yield parts[index], parts[index + 1] if index + 1 < len(parts) else None
+
+
+def _is_watched(part: nn.Module) -> bool:
+    """Whether a layer has a hook, or a parameter that is frozen or has one: then it is to be called itself."""
+    if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
+        return True
+    return isinstance(part, Dense) and any(
+        p.grad is None or p._backward_hooks for p in (part.weight, part.bias)
+    )
+
+
+def _rate(after: ReLUDropout) -> float:
+    return after.p if after.training else 0.0
+
+
+class _Through(torch.autograd.Function):
+    """Rows [B, V] and what is the same for all of them, [1, C], through layers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, constant: Tensor | None, weight: Tensor, layers: Sequence[Layer]
+    ) -> Tensor:
+        values, ctx.rates = [rows], []
+        for index, (dense, after) in enumerate(layers):
+            given, bias = values[-1], dense.bias.detach()
+            if not index and constant is not None:
+                bias = torch.addmv(bias, dense.weight[:, given.shape[1] :], constant[0])
+            out = given @ dense.weight[:, : given.shape[1]].t()
+            ctx.rates.append(None if after is None else _rate(after))
+            if after is None:
+                out.add_(bias)
+            else:
+                relu_dropout_(out, bias, _rate(after))
+            values.append(out)
+        ctx.layers = layers
+        ctx.save_for_backward(constant, *values)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        constant, *values = ctx.saved_tensors
+        of_rows, of_constant = ctx.needs_input_grad[:2]
+        if ctx.rates[-1] is not None:
+            grad = grad.clone(memory_format=torch.contiguous_format)  # another's, not to be changed
+        for index in reversed(range(len(ctx.layers))):
+            dense, given = ctx.layers[index][0], values[index]
+            if ctx.rates[index] is not None:
+                pass_back_(grad, values[index + 1], ctx.rates[index])
+            width, sums = given.shape[1], grad.sum(0)
+            dense.bias.grad.add_(sums)
+            dense.weight.grad[:, :width].addmm_(grad.t(), given)
+            if not index and constant is not None:
+                dense.weight.grad[:, width:].addr_(sums, constant[0])
+            if index or of_rows:
+                grad = grad @ dense.weight[:, :width]
+        back = (sums @ ctx.layers[0][0].weight[:, width:]).unsqueeze(0) if of_constant else None
+        return grad if of_rows else None, back, None, None

@@ -1,0 +1,176 @@
+"""Layers trained in one go come to what autograd makes of them one by one, with the same masks."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mamdr.engine import compiled, dropout
+from mamdr.engine.dropout import packed
+from mamdr.engine.tower import is_tower, through
+from mamdr.models.layers import Dense, Hidden, Layered, ReLUDropout, dense
+
+
+class Network(Layered):
+    """Hidden layers and an output."""
+
+    def __init__(self, width: int, sizes: tuple[int, ...], rate: float) -> None:
+        super().__init__()
+        hidden = Hidden(width, sizes, rate)
+        self.first, self.layers = hidden.first, nn.Sequential(*hidden.layers, dense(sizes[-1], 1))
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def _loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "torch":
+        monkeypatch.setattr(dropout, "loops", lambda: None)
+    elif compiled.loops() is None:
+        pytest.skip("numba is not installed")
+
+
+def _prepared(made: Layered) -> Layered:
+    """As a session has it: masks of packed bits, and gradients where they are kept."""
+    for part in made.modules():
+        if isinstance(part, ReLUDropout):
+            part.forward = lambda x, part=part: packed(part, x)  # type: ignore[method-assign]
+    for number, parameter in enumerate(made.parameters()):
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
+        parameter.grad = torch.full_like(parameter, 0.5)
+    return made
+
+
+def _trained(made: Layered, rows: Tensor, constant: Tensor | None, one_go: bool) -> list[Tensor]:
+    """The result, and the gradients of everything."""
+    wanted = [value for value in (rows, constant) if value is not None]
+    given = [value.detach().clone().requires_grad_(value.requires_grad) for value in wanted]
+    torch.default_generator.manual_seed(5)
+    out = through(made, *given) if one_go else Layered.through(made, *given)
+    upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(6))
+    kept = upstream.clone()
+    out.backward(upstream)
+    assert torch.equal(upstream, kept)
+    grads = [value.grad for value in (*given, *made.parameters()) if value.grad is not None]
+    assert len(grads) == sum(value.requires_grad for value in given) + len(list(made.parameters()))
+    return [out.detach(), *grads, torch.default_generator.get_state()]
+
+
+@pytest.mark.usefixtures("_loops")
+@pytest.mark.parametrize("sizes", [(64, 32), (33, 7), (96,)])
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize("kind", [Hidden, Network])
+@pytest.mark.parametrize("constant", [None, False, True])
+@pytest.mark.parametrize("trained", [False, True])
+def test_values_and_gradients_are_those_of_the_layers_one_by_one(
+    sizes: tuple[int, ...], rate: float, kind: type[Layered], constant: bool | None, trained: bool
+) -> None:
+    rows = torch.randn(70, 20, generator=torch.Generator().manual_seed(1)).requires_grad_(trained)
+    same = None
+    if constant is not None:
+        same = torch.randn(1, 12, generator=torch.Generator().manual_seed(2)).requires_grad_(constant)
+    width = 20 + (0 if same is None else 12)
+    with torch.random.fork_rng(devices=[]):
+        one, other = (_trained(_prepared(kind(width, sizes, rate)), rows, same, go) for go in (True, False))
+    for mine, theirs in zip(one, other, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+    assert torch.equal(one[0] == 0, other[0] == 0)
+
+
+@pytest.mark.usefixtures("_loops")
+def test_two_losses_of_one_result_add_up() -> None:
+    made = _prepared(Network(20, (32,), 0.5))
+    rows = torch.randn(40, 20, generator=torch.Generator().manual_seed(1))
+    out = through(made, rows)
+    out.sum().backward(retain_graph=True)
+    once = [parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None]
+    out.sum().backward()
+    for first, parameter in zip(once, made.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad - 0.5, 2 * (first - 0.5))
+
+
+@pytest.mark.usefixtures("_loops")
+def test_what_diverged_is_seen() -> None:
+    made = _prepared(Network(4, (32,), 0.5))
+    assert math.isnan(float(through(made, torch.full((64, 4), math.nan)).detach().sum()))
+
+
+def _hook(made: Network) -> None:
+    made.first.register_forward_hook(lambda *_: None)
+
+
+def _hook_gradient(made: Network) -> None:
+    made.first.weight.register_hook(lambda grad: 2 * grad)
+
+
+def _freeze(made: Network) -> None:
+    made.first.bias.grad = None
+
+
+@pytest.mark.parametrize("change", [_hook, _hook_gradient, _freeze])
+def test_where_somebody_looks_each_layer_is_called(change: object) -> None:
+    made = _prepared(Network(20, (32,), 0.5))
+    change(made)  # type: ignore[operator]
+    assert type(through(made, torch.randn(8, 20)).grad_fn).__name__ == "AddmmBackward0"
+
+
+def test_without_gradients_or_in_other_types_each_layer_is_called() -> None:
+    made = _prepared(Network(20, (32,), 0.5))
+    with torch.no_grad():
+        assert through(made, torch.randn(8, 20)).grad_fn is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert through(made, torch.randn(8, 20)).dtype == torch.bfloat16
+    assert through(made.double(), torch.randn(8, 20, dtype=torch.float64)).dtype == torch.float64
+
+
+class _Own(Hidden):
+    def through(self, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+        return rows
+
+
+class _OtherDense(Dense):
+    pass
+
+
+def test_other_layers_are_no_tower() -> None:
+    assert is_tower(Hidden(4, (8, 8), 0.5))
+    assert is_tower(Network(4, (8,), 0.5))
+    assert not is_tower(nn.Linear(4, 8))
+    assert not is_tower(_Own(4, (8,), 0.5))
+    made = Hidden(4, (8, 8), 0.5)
+    made.layers[1] = _OtherDense(8, 8)
+    assert not is_tower(made)
+    made = Hidden(4, (8,), 0.5)
+    made.layers.append(nn.ReLU())
+    assert not is_tower(made)
+    made = Hidden(4, (8,), 0.5)
+    made.first.bias = None  # type: ignore[assignment]
+    assert not is_tower(made)
+
+
+@pytest.mark.skipif(compiled.loops() is None, reason="numba is not installed")
+def test_loops_come_to_the_same_compiled_or_not() -> None:
+    loops, draw = compiled.loops(), np.random.default_rng(1)
+    assert loops is not None
+    x = draw.normal(size=(6, 64)).astype(np.float32)
+    x[0, :4] = math.nan, math.inf, -math.inf, 0
+    bias = draw.normal(size=64).astype(np.float32)
+    words = draw.integers(2**32, size=12, dtype=np.uint32)
+    plain, made = x.copy().ravel(), x.copy()
+    compiled.relu_dropout(plain, bias, words, np.float32(1.25), 6, 64)
+    loops.relu_dropout(made.ctypes.data, bias.ctypes.data, words.ctypes.data, 1.25, 6, 64)
+    assert np.array_equal(plain, made.ravel(), equal_nan=True)
+    grad = draw.normal(size=x.size).astype(np.float32)
+    back, passed = grad.copy(), grad.copy()
+    compiled.pass_back(back, plain, np.float32(1.25), x.size)
+    loops.pass_back(passed.ctypes.data, made.ctypes.data, 1.25, x.size)
+    assert np.array_equal(back, passed)
+    assert 0 < np.count_nonzero(passed) < x.size
+
+
+def test_without_numba_there_are_no_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert compiled.loops.__wrapped__() is None
