@@ -89,6 +89,11 @@ class Binding:
         for dropout in self._dropouts:
             dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
 
+    @property
+    def trains_in_one_go(self) -> bool:
+        """Whether the module has layers that can be."""
+        return bool(self._towers)
+
     @contextmanager
     def in_one_go(self) -> Iterator[None]:
         """Inside, hidden layers are trained in one go: gradients are for `backward` alone, of the first order."""

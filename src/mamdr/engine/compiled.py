@@ -7,7 +7,6 @@ loop here does all of them in one pass, and comes to the same values.
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ import numpy as np
 
 Address = int
 """Of the first of values that lie one after another, as `Tensor.data_ptr()` tells it."""
+
+WORTHWHILE = 50_000
+"""Training rows from which on loading the loops pays, within some twenty passes over them."""
 
 _ZERO = np.float32(0)
 
@@ -29,19 +31,28 @@ class Loops:
     pass_back: Callable[[Address, Address, float, int], None]
 
 
-@functools.cache
 def loops() -> Loops | None:
-    """The loops, compiled for this processor; None without numba, or with NUMBA_DISABLE_JIT=1.
+    """What `load` has made in this process, or None."""
+    return _loaded.get("loops")
 
-    Cost: a second, the first time on a machine, which keeps what was compiled; then what it takes to import numba.
+
+_loaded: dict[str, Loops | None] = {}
+
+
+def load() -> None:
+    """Have the loops compiled for this processor; without numba, or with NUMBA_DISABLE_JIT=1, there are none.
+
+    Cost: what it takes to import numba, about a second and 40 MB; compiling, once on a machine, another second.
     """
+    if "loops" in _loaded:
+        return
     try:
         numba: Any = importlib.import_module("numba")
     except ImportError:
-        return None
-    if numba.config.DISABLE_JIT:
-        return None
-    return Loops(_compiled(numba, relu_dropout), _compiled(numba, pass_back))
+        _loaded["loops"] = None
+        return
+    off = numba.config.DISABLE_JIT
+    _loaded["loops"] = None if off else Loops(_compiled(numba, relu_dropout), _compiled(numba, pass_back))
 
 
 def relu_dropout(x: Any, bias: Any, words: Any, scale: float, rows: int, columns: int) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mamdr.data.domains import Batch
+from mamdr.engine import compiled
 from mamdr.engine.binding import RowMiss
 from mamdr.engine.combined import CombinedStep, diverged
 from mamdr.engine.lazy import LazyRows, Leaves
@@ -52,6 +53,9 @@ class Walker:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        many = len(session.data.train) >= compiled.WORTHWHILE
+        if many and session.space.device.type == "cpu" and session.binding.trains_in_one_go:
+            compiled.load()  # here, for processes that are forked from this one have it then
 
     def __call__(self, walk: Walk) -> Outcome:
         """Walk. The outcome's displacement lives in buffers that the next walk uses again.

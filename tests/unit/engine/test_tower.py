@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mamdr.engine import compiled, dropout
+from mamdr.data.domains import Dataset
+from mamdr.engine import Session, Walker, WalkOptions, compiled, trace
 from mamdr.engine.dropout import packed
 from mamdr.engine.tower import is_tower, through
 from mamdr.models.layers import Dense, Hidden, Layered, ReLUDropout, dense
+from mamdr.models.mlp import MLP, MLPConfig
 
 
 class Network(Layered):
@@ -25,11 +27,16 @@ class Network(Layered):
         self.first, self.layers = hidden.first, nn.Sequential(*hidden.layers, dense(sizes[-1], 1))
 
 
+def _load() -> compiled.Loops | None:
+    compiled.load()
+    return compiled.loops()
+
+
 @pytest.fixture(params=["compiled", "torch"])
 def _loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "torch":
-        monkeypatch.setattr(dropout, "loops", lambda: None)
-    elif compiled.loops() is None:
+        monkeypatch.setattr(compiled, "_loaded", {})
+    elif not _load():
         pytest.skip("numba is not installed")
 
 
@@ -151,10 +158,10 @@ def test_other_layers_are_no_tower() -> None:
     assert not is_tower(made)
 
 
-@pytest.mark.skipif(compiled.loops() is None, reason="numba is not installed")
 def test_loops_come_to_the_same_compiled_or_not() -> None:
-    loops, draw = compiled.loops(), np.random.default_rng(1)
-    assert loops is not None
+    loops, draw = _load(), np.random.default_rng(1)
+    if loops is None:
+        pytest.skip("numba is not installed")
     x = draw.normal(size=(6, 64)).astype(np.float32)
     x[0, :4] = math.nan, math.inf, -math.inf, 0
     bias = draw.normal(size=64).astype(np.float32)
@@ -171,6 +178,37 @@ def test_loops_come_to_the_same_compiled_or_not() -> None:
     assert 0 < np.count_nonzero(passed) < x.size
 
 
+@pytest.mark.parametrize(("sizes", "rate"), [((64, 32), 0.5), ((96,), 0.3)])
+def test_compiled_or_not_the_bits_are_the_same(
+    sizes: tuple[int, ...], rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not _load():
+        pytest.skip("numba is not installed")
+    rows = torch.randn(70, 20, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    with torch.random.fork_rng(devices=[]):
+        one = _trained(_prepared(Network(20, sizes, rate)), rows, None, True)
+        monkeypatch.setattr(compiled, "_loaded", {})
+        other = _trained(_prepared(Network(20, sizes, rate)), rows, None, True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("rows", [compiled.WORTHWHILE - 1, compiled.WORTHWHILE])
+def test_loops_are_loaded_where_there_are_rows_enough(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_loaded", {})
+    ids = {"user_id": np.zeros(rows, np.int32), "item_id": np.zeros(rows, np.int32)}
+    columns = {**ids, "domain": np.zeros(rows, np.int32), "label": (np.arange(rows) % 2).astype(np.float32)}
+    few = {name: values[:4] for name, values in columns.items()}
+    splits = {"train": columns, "val": few, "test": few}
+    data = Dataset.from_arrays("many", ["only"], splits, {"user_id": 3, "item_id": 3})
+    module = MLP(data.schema, MLPConfig(embedding=2, hidden=(4,)))
+    with Session(module, trace(module, data.schema), data, WalkOptions()) as session:
+        assert not compiled._loaded
+        Walker(session)
+        assert bool(compiled._loaded) == (rows == compiled.WORTHWHILE)
+
+
 def test_without_numba_there_are_no_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_loaded", {})
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert compiled.loops.__wrapped__() is None
+    compiled.load()
+    assert compiled.loops() is None
