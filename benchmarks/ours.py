@@ -16,7 +16,7 @@ from benchmarks.models import HIDDEN
 from benchmarks.naive import BATCH, LR
 from benchmarks.shapes import WIDTH, Table
 from mamdr.data.domains import Dataset, Schema
-from mamdr.engine import Session, Walker, WalkOptions, choose, inner, trace
+from mamdr.engine import Session, Walker, WalkOptions, choose, compiled, inner, trace
 from mamdr.engine.choose import Engine
 from mamdr.models.mlp import MLP, MLPConfig
 from mamdr.parameters import LocalStore
@@ -77,6 +77,7 @@ class Ours:
         self.space = trace(self.model, data.schema)
         options = WalkOptions(batch_size=BATCH, inner=inner.Adam(lr=LR))
         self.session = Session(self.model, self.space, data, options)
+        compiled.load()  # as training on many rows does, for tables of few, whose process tells what libraries take
         walker = Walker(self.session.__enter__())
         self.run = choose(walker, engine, jobs)
         sizes = tuple(data.train.size(d) for d in range(len(data.schema.domains)))

@@ -32,8 +32,8 @@ class WalkOptions:
             what they missed when they are next needed, which comes to the same (Adam: to a few parts in a thousand
             of a row's move, see `engine.idle`); "auto" is dense up to 2^20 values of a table and lazy above, which is
             fastest. "sparse" lets rows rest that no batch touches, as `torch.optim.SparseAdam`: another method.
-        dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256), and trains hidden layers on a CPU in
-            one go (`engine.tower`); "torch" leaves `nn.Dropout` and hidden layers to torch.
+        dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256), and on a CPU hidden layers are
+            trained in one go (`engine.tower`); "torch" leaves `nn.Dropout` and hidden layers to torch.
         precision: "float32", or "bfloat16" for autocast.
     """
 
