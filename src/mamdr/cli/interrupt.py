@@ -102,9 +102,8 @@ def _listening() -> Iterator[_Ear]:
     if isinstance(before, _Ear):
         yield before
     elif not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield _Ear(
-            lambda *_: None
-        )  # a command that is to ignore Ctrl-C (begun with nohup, say) goes on ignoring it
+        # A command that is to ignore Ctrl-C (begun with nohup, say) goes on ignoring it.
+        yield _Ear(lambda *_: None)
     else:
         ear, told = _Ear(before), sys.unraisablehook
 

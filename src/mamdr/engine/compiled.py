@@ -31,12 +31,13 @@ class Loops:
     pass_back: Callable[[Address, Address, float, int], None]
 
 
+_loaded: dict[str, Loops | None] = {}
+"""What `load` has found, once it was called."""
+
+
 def loops() -> Loops | None:
     """What `load` has made in this process, or None."""
     return _loaded.get("loops")
-
-
-_loaded: dict[str, Loops | None] = {}
 
 
 def load() -> None:
@@ -87,7 +88,7 @@ def _compiled(numba: Any, loop: Callable[..., None]) -> Callable[..., None]:
     signature = types.void(*(kinds.get(name, types.CPointer(types.float32)) for name in names))
     try:
         made = numba.cfunc(signature, cache=True)(loop)
-    except RuntimeError:  # no place to keep it: neither this folder nor the user's can be written
+    except (RuntimeError, OSError):  # no place to keep it: no folder that can be written
         made = numba.cfunc(signature)(loop)
     passed = {"scale": ctypes.c_float} | dict.fromkeys(("rows", "columns", "n"), ctypes.c_ssize_t)
     call: Any = ctypes.CFUNCTYPE(None, *(passed.get(name, ctypes.c_void_p) for name in names))(made.address)

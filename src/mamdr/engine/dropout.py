@@ -105,7 +105,7 @@ def relu_dropout_(x: Tensor, bias: Tensor, p: float) -> None:
     else:
         bits, drawn = x.view(torch.int32), dropped(x.numel(), p).view(x.shape)
         torch.ops.aten.threshold_backward.grad_input(bits, drawn, -1, grad_input=bits)
-        torch.ops.aten.elu_backward.grad_input(x, 0.0, _scale(p), 0.0, True, x, grad_input=x)
+        _scale_positive_(x, x, _scale(p))
 
 
 def pass_back_(grad: Tensor, out: Tensor, p: float) -> None:
@@ -115,20 +115,25 @@ def pass_back_(grad: Tensor, out: Tensor, p: float) -> None:
     elif compiled := loops():
         compiled.pass_back(grad.data_ptr(), out.data_ptr(), _scale(p), grad.numel())
     else:
-        torch.ops.aten.elu_backward.grad_input(grad, 0.0, _scale(p), 0.0, True, out, grad_input=grad)
+        _scale_positive_(grad, out, _scale(p))
+
+
+def _scale_positive_(values: Tensor, where: Tensor, scale: float) -> None:
+    """In place values · scale where `where` is positive, else 0: the way back of an ELU of slope `scale` on the right
+    and 0 on the left."""
+    torch.ops.aten.elu_backward.grad_input(values, 0.0, scale, 0.0, True, where, grad_input=values)
 
 
 class _MaskedReLU(torch.autograd.Function):
     """relu(x) · scale, or 0 where `drawn` is negative: two passes over memory forward and one backward.
 
-    One of each is the way back of an ELU of slope `scale` on the right and 0 on the left: values · scale where a
-    result is positive, else 0.
+    One of each is the way back of an ELU (see `_scale_positive_`).
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, drawn: Tensor, scale: float) -> Tensor:
         out = _without(x, drawn)
-        torch.ops.aten.elu_backward.grad_input(out, 0.0, scale, 0.0, True, out, grad_input=out)
+        _scale_positive_(out, out, scale)
         ctx.scale = scale
         ctx.save_for_backward(out)
         return out
