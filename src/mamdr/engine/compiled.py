@@ -1,7 +1,9 @@
-"""What a step does to each value of a layer besides its matrix products, as compiled loops.
+"""What a step does to a layer's values, as compiled loops.
 
-Torch passes over a layer's values once for each operation. Where numba is installed (`pip install 'mamdr[fast]'`) a
-loop here does all of them in one pass, and comes to the same values.
+Torch passes over a layer's values once for each operation, and asking it for one costs five to ten times as much in a
+step as by itself, since the values that a step streams through the processor's caches push its code out of them. Where
+numba is installed (`pip install 'mamdr[fast]'`) loops do all of them in one pass, and layers are gone through in one
+call, their products by the library that torch itself calls. Both come to the same values.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 
 Address = int
 """Of the first of values that lie one after another, as `Tensor.data_ptr()` tells it."""
@@ -20,15 +22,19 @@ Address = int
 WORTHWHILE = 50_000
 """Training rows from which on loading the loops pays, within some twenty passes over them."""
 
-_ZERO = np.float32(0)
-
 
 @dataclass(frozen=True)
 class Loops:
-    """`relu_dropout` and `pass_back` of this module, compiled: called with addresses."""
+    """The loops of `engine.compiled_loops`, called with addresses.
+
+    Attributes:
+        through, back: all layers forward and back; None where torch's products cannot be called so.
+    """
 
     relu_dropout: Callable[[Address, Address, Address, float, int, int], None]
     pass_back: Callable[[Address, Address, float, int], None]
+    through: Callable[[Address, int, int, Address, Address, Address], None] | None = None
+    back: Callable[[Address, int, int, Address, Address, Address], None] | None = None
 
 
 _loaded: dict[str, Loops | None] = {}
@@ -43,7 +49,7 @@ def loops() -> Loops | None:
 def load() -> None:
     """Have the loops compiled for this processor; without numba, or with NUMBA_DISABLE_JIT=1, there are none.
 
-    Cost: what it takes to import numba, about a second and 40 MB; compiling, once on a machine, another second.
+    Cost: what it takes to import numba, about a second and 40 MB; compiling, once on a machine, some seconds.
     """
     if "loops" in _loaded:
         return
@@ -52,45 +58,50 @@ def load() -> None:
     except ImportError:
         _loaded["loops"] = None
         return
-    off = numba.config.DISABLE_JIT
-    _loaded["loops"] = None if off else Loops(_compiled(numba, relu_dropout), _compiled(numba, pass_back))
+    _loaded["loops"] = None if numba.config.DISABLE_JIT else _compiled(numba)
 
 
-def relu_dropout(x: Any, bias: Any, words: Any, scale: float, rows: int, columns: int) -> None:
-    """x ← (x + bias) · scale where that is positive, or no number, and its bit is set; else 0.
+def _compiled(numba: Any) -> Loops:
+    from mamdr.engine import compiled_loops as source
 
-    Args:
-        x: [rows, columns], float32; columns a multiple of 32.
-        bias: [columns], float32.
-        words: rows · columns / 32 of 32 bits, uint32; the highest of the first word is for the first value.
-    """
-    for row in range(rows):
-        for column in range(0, columns, 32):
-            start = row * columns + column
-            word = words[start // 32]
-            for j in range(32):
-                bit = word >> np.uint32(31 - j) & np.uint32(1)
-                value = x[start + j] + bias[column + j]
-                x[start + j] = _ZERO if bit == 0 or value <= _ZERO else value * scale
-
-
-def pass_back(grad: Any, out: Any, scale: float, n: int) -> None:
-    """grad ← grad · scale where `out` is positive, or no number; else 0. Both n values, float32."""
-    for i in range(n):
-        grad[i] = _ZERO if out[i] <= _ZERO else grad[i] * scale
+    number, values = numba.types.int64, numba.types.CPointer(numba.types.float32)
+    scale, plan, words = numba.types.float32, numba.types.CPointer(number), numba.types.CPointer(numba.types.uint32)
+    relu_dropout = _made(numba, source.relu_dropout, values, values, words, scale, number, number)
+    pass_back = _made(numba, source.pass_back, values, values, scale, number)
+    routines = _routines()
+    if routines is None:
+        return Loops(relu_dropout, pass_back)
+    layers = [
+        _made(numba, loop, number, number, plan, number, number, values, plan, number)
+        for loop in (source.through, source.back)
+    ]
+    through, back = (_given(loop, *routines) for loop in layers)
+    return Loops(relu_dropout, pass_back, through, back)
 
 
-def _compiled(numba: Any, loop: Callable[..., None]) -> Callable[..., None]:
-    types = numba.types
-    kinds = {"words": types.CPointer(types.uint32), "scale": types.float32}
-    kinds |= dict.fromkeys(("rows", "columns", "n"), types.intp)
-    names = loop.__code__.co_varnames[: loop.__code__.co_argcount]
-    signature = types.void(*(kinds.get(name, types.CPointer(types.float32)) for name in names))
+def _given(loop: Callable[..., None], gemm: Address, gemv: Address) -> Callable[..., None]:
+    return lambda *arguments: loop(gemm, gemv, *arguments)
+
+
+def _routines() -> tuple[Address, Address] | None:
+    """Where sgemm and sgemv are that torch calls, as far as it tells."""
+    library = ctypes.CDLL(torch._C.__file__)
+    try:
+        found = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in ("sgemm_", "sgemv_")]
+    except AttributeError:
+        return None
+    gemm, gemv = found
+    return (gemm, gemv) if gemm and gemv else None
+
+
+def _made(numba: Any, loop: Callable[..., None], *kinds: Any) -> Callable[..., None]:
+    """A loop compiled for arguments of these kinds, to be called with numbers and addresses."""
+    signature = numba.types.void(*kinds)
     try:
         made = numba.cfunc(signature, cache=True)(loop)
     except (RuntimeError, OSError):  # no place to keep it: no folder that can be written
         made = numba.cfunc(signature)(loop)
-    passed = {"scale": ctypes.c_float} | dict.fromkeys(("rows", "columns", "n"), ctypes.c_ssize_t)
-    call: Any = ctypes.CFUNCTYPE(None, *(passed.get(name, ctypes.c_void_p) for name in names))(made.address)
+    passed = {numba.types.float32: ctypes.c_float, numba.types.int64: ctypes.c_int64}
+    call: Any = ctypes.CFUNCTYPE(None, *(passed.get(kind, ctypes.c_void_p) for kind in kinds))(made.address)
     call.made = made  # whose code it calls
     return call  # type: ignore[no-any-return]

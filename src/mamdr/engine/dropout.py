@@ -7,7 +7,10 @@ costs three vector passes whatever p is, with p rounded to 1/256 (0.5, 0.25 and 
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,7 +29,7 @@ def mask(size: int, p: float, generator: torch.Generator | None = None) -> Tenso
 
     Cost: three passes over 4 · size bytes, and `size` random bits for each binary digit of p.
     """
-    scale = struct.unpack("<i", struct.pack("<f", _scale(p)))[0]
+    scale = struct.unpack("<i", struct.pack("<f", scale_of(p)))[0]
     drawn = _spread(_kept(size, p, generator), size)
     return drawn.bitwise_right_shift_(31).bitwise_and_(scale).view(torch.float32)
 
@@ -39,24 +42,39 @@ def dropped(size: int, p: float, generator: torch.Generator | None = None) -> Te
     return _spread(_kept(size, p, generator).bitwise_not_(), size)
 
 
-def _kept(size: int, p: float, generator: torch.Generator | None) -> Tensor:
-    """Words of 32 bits, `size` bits at least, each set with probability 1 − p.
+def kept(wanted: Sequence[tuple[int, float]], generator: torch.Generator | None = None) -> list[Tensor]:
+    """For each size and p of dropout words of 32 bits, `size` bits at least, each set with probability 1 − p.
 
     A word's bits are set with the probability whose binary digits, from the last to the first, choose between "or a
-    fair bit" (digit 1) and "and a fair bit" (digit 0).
+    fair bit" (digit 1) and "and a fair bit" (digit 0). All are drawn at once, as one after another would be.
     """
-    words = -(-size // 32)
-    if p == 1:
-        return torch.zeros(words, dtype=torch.int32)
+    digits = [_digits(p) for _, p in wanted]
+    pairs = [-(-size // 64) for size, _ in wanted]
+    drawn = torch.empty(sum(map(operator.mul, map(len, digits), pairs)), dtype=torch.int64)
+    drawn.random_(torch.iinfo(torch.int64).min, None, generator=generator)
+    words, done, made = drawn.view(torch.int32), 0, []
+    for (size, p), chosen, count in zip(wanted, digits, pairs, strict=True):
+        bits = None if chosen else torch.full((2 * count,), 0 if p == 1 else -1, dtype=torch.int32)
+        for digit in chosen:
+            fair, done = words[done : done + 2 * count], done + 2 * count
+            bits = fair if bits is None else bits.bitwise_or_(fair) if digit else bits.bitwise_and_(fair)
+        assert bits is not None
+        made.append(bits[: -(-size // 32)])
+    return made
+
+
+def _kept(size: int, p: float, generator: torch.Generator | None) -> Tensor:
+    return kept([(size, p)], generator)[0]
+
+
+@functools.cache
+def _digits(p: float) -> tuple[int, ...]:
+    """The binary digits of the probability 1 − p, the last that is set first; none where it is 0 or 1."""
     keep = _of_256(p)
-    if keep == 1 << _DIGITS:
-        return torch.full((words,), -1, dtype=torch.int32)
+    if p == 1 or keep == 1 << _DIGITS:
+        return ()
     lowest = (keep & -keep).bit_length() - 1
-    bits = _random(words, generator)
-    for digit in range(lowest + 1, _DIGITS):
-        fair = _random(words, generator)
-        bits = bits.bitwise_or_(fair) if keep >> digit & 1 else bits.bitwise_and_(fair)
-    return bits
+    return tuple(keep >> digit & 1 for digit in range(lowest, _DIGITS))
 
 
 def _spread(words: Tensor, size: int) -> Tensor:
@@ -69,15 +87,9 @@ def _of_256(p: float) -> int:
     return max(1, round((1 - p) * (1 << _DIGITS)))
 
 
-def _scale(p: float) -> float:
+def scale_of(p: float) -> float:
     """What values that are kept are multiplied by."""
     return (1 << _DIGITS) / _of_256(p)
-
-
-def _random(words: int, generator: torch.Generator | None) -> Tensor:
-    pairs = torch.empty(-(-words // 2), dtype=torch.int64)
-    pairs.random_(torch.iinfo(torch.int64).min, None, generator=generator)
-    return pairs.view(torch.int32)[:words]
 
 
 def packed(module: nn.Dropout, x: Tensor) -> Tensor:
@@ -88,7 +100,7 @@ def packed(module: nn.Dropout, x: Tensor) -> Tensor:
     if not fused:
         return x * mask(x.numel(), module.p).view(x.shape).to(x.device, x.dtype)
     drawn = dropped(x.numel(), module.p).view(x.shape).to(x.device)
-    out: Tensor = _MaskedReLU.apply(x, drawn, _scale(module.p))  # type: ignore[no-untyped-call]
+    out: Tensor = _MaskedReLU.apply(x, drawn, scale_of(module.p))  # type: ignore[no-untyped-call]
     return out
 
 
@@ -97,7 +109,7 @@ def relu_dropout_(x: Tensor, bias: Tensor, p: float) -> None:
     values one after another. The masks are those of `packed`."""
     if p and x.shape[1] % 32 == 0 and (compiled := loops()):
         words = _kept(x.numel(), p, None)
-        compiled.relu_dropout(x.data_ptr(), bias.data_ptr(), words.data_ptr(), _scale(p), *x.shape)
+        compiled.relu_dropout(x.data_ptr(), bias.data_ptr(), words.data_ptr(), scale_of(p), *x.shape)
         return
     x.add_(bias)
     if p == 0:
@@ -105,7 +117,7 @@ def relu_dropout_(x: Tensor, bias: Tensor, p: float) -> None:
     else:
         bits, drawn = x.view(torch.int32), dropped(x.numel(), p).view(x.shape)
         torch.ops.aten.threshold_backward.grad_input(bits, drawn, -1, grad_input=bits)
-        _scale_positive_(x, x, _scale(p))
+        _scale_positive_(x, x, scale_of(p))
 
 
 def pass_back_(grad: Tensor, out: Tensor, p: float) -> None:
@@ -113,9 +125,9 @@ def pass_back_(grad: Tensor, out: Tensor, p: float) -> None:
     if p == 0:
         torch.ops.aten.threshold_backward.grad_input(grad, out, 0, grad_input=grad)
     elif compiled := loops():
-        compiled.pass_back(grad.data_ptr(), out.data_ptr(), _scale(p), grad.numel())
+        compiled.pass_back(grad.data_ptr(), out.data_ptr(), scale_of(p), grad.numel())
     else:
-        _scale_positive_(grad, out, _scale(p))
+        _scale_positive_(grad, out, scale_of(p))
 
 
 def _scale_positive_(values: Tensor, where: Tensor, scale: float) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mamdr.engine.dropout import pass_back_, relu_dropout_
+from mamdr.engine.plan import plan_of
 from mamdr.models.layers import Dense, Layered, ReLUDropout
 
 Layer = tuple[Dense, ReLUDropout | None]
@@ -78,39 +79,67 @@ class _Through(torch.autograd.Function):
     def forward(
         ctx: Any, rows: Tensor, constant: Tensor | None, weight: Tensor, layers: Sequence[Layer]
     ) -> Tensor:
-        values, ctx.rates = [rows], []
-        for index, (dense, after) in enumerate(layers):
-            given, bias = values[-1], dense.bias.detach()
-            if not index and constant is not None:
-                bias = torch.addmv(bias, dense.weight[:, given.shape[1] :], constant[0])
-            out = given @ dense.weight[:, : given.shape[1]].t()
-            ctx.rates.append(None if after is None else _rate(after))
-            if after is None:
-                out.add_(bias)
-            else:
-                relu_dropout_(out, bias, _rate(after))
-            values.append(out)
+        ctx.rates = [None if after is None else _rate(after) for _, after in layers]
         ctx.layers = layers
+        ctx.plan = plan_of(rows, constant, [dense for dense, _ in layers], ctx.rates)
+        values: Sequence[Tensor]
+        if ctx.plan is None:
+            values = _forward(rows, constant, layers, ctx.rates)
+        else:
+            values = (rows, *ctx.plan.forward())
         ctx.save_for_backward(constant, *values)
-        return out
+        return values[-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         constant, *values = ctx.saved_tensors
-        of_rows, of_constant = ctx.needs_input_grad[:2]
         if ctx.rates[-1] is not None:
             grad = grad.clone(memory_format=torch.contiguous_format)  # another's, not to be changed
-        for index in reversed(range(len(ctx.layers))):
-            dense, given = ctx.layers[index][0], values[index]
-            if ctx.rates[index] is not None:
-                pass_back_(grad, values[index + 1], ctx.rates[index])
-            width, sums = given.shape[1], grad.sum(0)
-            dense.bias.grad.add_(sums)
-            dense.weight.grad[:, :width].addmm_(grad.t(), given)
-            if not index and constant is not None:
-                dense.weight.grad[:, width:].addr_(sums, constant[0])
-            if index or of_rows:
-                grad = grad @ dense.weight[:, :width]
-        back = (sums @ ctx.layers[0][0].weight[:, width:]).unsqueeze(0) if of_constant else None
-        return grad if of_rows else None, back, None, None
+        wanted = ctx.needs_input_grad[:2]
+        if ctx.plan is None:
+            return *_backward(grad, constant, values, ctx.layers, ctx.rates, wanted), None, None
+        return *ctx.plan.backward(grad, *wanted), None, None
+
+
+def _forward(
+    rows: Tensor, constant: Tensor | None, layers: Sequence[Layer], rates: Sequence[float | None]
+) -> list[Tensor]:
+    """The rows, and each layer's values."""
+    values = [rows]
+    for index, (dense, _) in enumerate(layers):
+        given, bias, rate = values[-1], dense.bias.detach(), rates[index]
+        if not index and constant is not None:
+            bias = torch.addmv(bias, dense.weight[:, given.shape[1] :], constant[0])
+        out = given @ dense.weight[:, : given.shape[1]].t()
+        if rate is None:
+            out.add_(bias)
+        else:
+            relu_dropout_(out, bias, rate)
+        values.append(out)
+    return values
+
+
+def _backward(
+    grad: Tensor,
+    constant: Tensor | None,
+    values: Sequence[Tensor],
+    layers: Sequence[Layer],
+    rates: Sequence[float | None],
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of rows and constant; those of weights and biases are added to."""
+    of_rows, of_constant = wanted
+    for index in reversed(range(len(layers))):
+        dense, given, rate = layers[index][0], values[index], rates[index]
+        if rate is not None:
+            pass_back_(grad, values[index + 1], rate)
+        width, sums = given.shape[1], grad.sum(0)
+        dense.bias.grad.add_(sums)
+        dense.weight.grad[:, :width].addmm_(grad.t(), given)
+        if not index and constant is not None:
+            dense.weight.grad[:, width:].addr_(sums, constant[0])
+        if index or of_rows:
+            grad = grad @ dense.weight[:, :width]
+    back = (sums @ layers[0][0].weight[:, width:]).unsqueeze(0) if of_constant else None
+    return grad if of_rows else None, back

@@ -162,33 +162,47 @@ def test_loops_come_to_the_same_compiled_or_not() -> None:
     loops, draw = _load(), np.random.default_rng(1)
     if loops is None:
         pytest.skip("numba is not installed")
+    from mamdr.engine import compiled_loops as plain
+
     x = draw.normal(size=(6, 64)).astype(np.float32)
     x[0, :4] = math.nan, math.inf, -math.inf, 0
     bias = draw.normal(size=64).astype(np.float32)
     words = draw.integers(2**32, size=12, dtype=np.uint32)
-    plain, made = x.copy().ravel(), x.copy()
-    compiled.relu_dropout(plain, bias, words, np.float32(1.25), 6, 64)
+    wanted, made = x.copy().ravel(), x.copy()
+    plain.relu_dropout(wanted, bias, words, np.float32(1.25), 6, 64)
     loops.relu_dropout(made.ctypes.data, bias.ctypes.data, words.ctypes.data, 1.25, 6, 64)
-    assert np.array_equal(plain, made.ravel(), equal_nan=True)
+    assert np.array_equal(wanted, made.ravel(), equal_nan=True)
     grad = draw.normal(size=x.size).astype(np.float32)
     back, passed = grad.copy(), grad.copy()
-    compiled.pass_back(back, plain, np.float32(1.25), x.size)
+    plain.pass_back(back, wanted, np.float32(1.25), x.size)
     loops.pass_back(passed.ctypes.data, made.ctypes.data, 1.25, x.size)
     assert np.array_equal(back, passed)
     assert 0 < np.count_nonzero(passed) < x.size
 
 
-@pytest.mark.parametrize(("sizes", "rate"), [((64, 32), 0.5), ((96,), 0.3)])
+@pytest.mark.parametrize("sizes", [(64,), (128, 64), (256, 128, 64), (64, 32), (96,)])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("rows", [1, 16, 70, 970, 5000])
+@pytest.mark.parametrize(("kind", "same"), [(Network, True), (Network, None), (Hidden, False), (Hidden, True)])
 def test_compiled_or_not_the_bits_are_the_same(
-    sizes: tuple[int, ...], rate: float, monkeypatch: pytest.MonkeyPatch
+    sizes: tuple[int, ...],
+    rate: float,
+    rows: int,
+    kind: type[Layered],
+    same: bool | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not _load():
         pytest.skip("numba is not installed")
-    rows = torch.randn(70, 20, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    given = torch.randn(rows, 20, generator=torch.Generator().manual_seed(1)).requires_grad_(same is not False)
+    constant = None
+    if same is not None:
+        constant = torch.randn(1, 12, generator=torch.Generator().manual_seed(2)).requires_grad_(same)
+    width = 20 + (0 if same is None else 12)
     with torch.random.fork_rng(devices=[]):
-        one = _trained(_prepared(Network(20, sizes, rate)), rows, None, True)
+        one = _trained(_prepared(kind(width, sizes, rate)), given, constant, True)
         monkeypatch.setattr(compiled, "_loaded", {})
-        other = _trained(_prepared(Network(20, sizes, rate)), rows, None, True)
+        other = _trained(_prepared(kind(width, sizes, rate)), given, constant, True)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
 
 
