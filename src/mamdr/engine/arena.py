@@ -26,6 +26,27 @@ class Arena:
         return held[:size]
 
 
+class Workspace:
+    """Float32 values of one step on a CPU, in memory that the next step uses again."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Tensor] = []
+        self._taken = 0
+
+    def begin(self) -> None:
+        """Nothing that was taken so far is needed any more."""
+        self._taken = 0
+
+    def take(self, size: int) -> Tensor:
+        """A block of at least `size` values, content not defined."""
+        self._taken += 1
+        if self._taken > len(self._blocks):
+            self._blocks.append(torch.empty(size))
+        elif len(self._blocks[self._taken - 1]) < size:
+            self._blocks[self._taken - 1] = torch.empty(size)
+        return self._blocks[self._taken - 1]
+
+
 _LARGEST = 32 * 2**20 - 2**13
 """Bytes, a little less than the most that glibc learns from."""
 

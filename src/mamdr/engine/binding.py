@@ -15,7 +15,7 @@ lock-step (`stacked`), on the rows of the walk at hand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
+from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import packed
+from mamdr.engine.gathered import gather, is_gathered
 from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.lookup import look_up, plain
 from mamdr.engine.stacked import Masks, StackedRows
@@ -48,7 +50,8 @@ class _Held:
     """How a table is held while bound.
 
     `slots` leads from an id to its place in the point (-1: none); `touched` are the places that a batch's lookups touch
-    in an eager table with a gradient, those of a lookup together, some of them several times.
+    in an eager table with a gradient, those of a lookup together, some of them several times; `single` keeps by id the
+    place of ids that were looked up alone, as the domain's is for each batch.
     """
 
     slots: Tensor
@@ -57,6 +60,7 @@ class _Held:
     virtual: VirtualRows | None = None
     stacked: StackedRows | None = None
     touched: list[Tensor] = field(default_factory=list)
+    single: dict[int, Tensor] = field(default_factory=dict)
 
 
 class Binding:
@@ -85,25 +89,32 @@ class Binding:
         for index, table in enumerate(space.tables):
             for owner in table.owners:
                 self._hook(module.get_submodule(owner), index)
-        self._towers = [m for m in module.modules() if packed_dropout and is_tower(m)]
+        self._workspace = Workspace()
+        towers = [m for m in module.modules() if packed_dropout and is_tower(m)]
+        gathered = [m for m in module.modules() if packed_dropout and is_gathered(m)]
+        self._in_one_go: list[tuple[nn.Module, str, Callable[..., Tensor]]] = [
+            *((tower, "through", functools.partial(through, tower, self._workspace)) for tower in towers),
+            *((inputs, "rows", functools.partial(gather, inputs)) for inputs in gathered),
+        ]
         for dropout in self._dropouts:
             dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
 
     @property
     def trains_in_one_go(self) -> bool:
         """Whether the module has layers that can be."""
-        return bool(self._towers)
+        return any(name == "through" for _, name, _ in self._in_one_go)
 
     @contextmanager
     def in_one_go(self) -> Iterator[None]:
         """Inside, hidden layers are trained in one go: gradients are for `backward` alone, of the first order."""
-        for tower in self._towers:
-            tower.through = functools.partial(through, tower)  # type: ignore[method-assign]
+        self._workspace.begin()
+        for part, name, instead in self._in_one_go:
+            part.__dict__[name] = instead
         try:
             yield
         finally:
-            for tower in self._towers:
-                tower.__dict__.pop("through", None)
+            for part, name, _ in self._in_one_go:
+                part.__dict__.pop(name, None)
 
     def _hook(self, embedding: nn.Module, table: int) -> None:
         own: Any = embedding.weight
@@ -197,6 +208,11 @@ class Binding:
             module._parameters["weight"] = weight  # type: ignore[assignment]
             module.padding_idx = None  # type: ignore[assignment]
             return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
+        if ids.shape == (1,) and padding is None and held.virtual is None and held.lazy is None:
+            place = self._place(held, table, ids)
+            if held.weight is not None and held.weight.requires_grad and torch.is_grad_enabled():
+                held.touched.append(place)
+            return ((place, *args[1:]), kwargs) if args else (args, {**kwargs, "input": place})
         places = held.slots.index_select(0, ids.reshape(-1).long()).view(ids.shape)
         if places.numel() and int(places.min()) < 0:
             raise RowMiss(table, torch.unique(ids[places < 0]))
@@ -216,10 +232,22 @@ class Binding:
         places = places.to(ids.dtype)
         return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
 
+    def _place(self, held: _Held, table: int, ids: Tensor) -> Tensor:
+        """The place of one id, [1], which costs a step as much as those of a batch unless it is kept."""
+        id = int(ids)
+        place = held.single.get(id)
+        if place is None:
+            place = held.slots.index_select(0, ids.long()).long()
+            if int(place) < 0:
+                raise RowMiss(table, ids)
+            held.single[id] = place
+        return place
+
     def _forget(self) -> None:
         for ids, held in zip(self.point.ids, self.held, strict=True):
             held.slots[ids.to(self.space.device)] = -1
             held.touched.clear()
+            held.single.clear()
 
     def release(self) -> None:
         """Give the module its own parameters back and take the hooks off. The binding cannot be used after."""

@@ -65,7 +65,11 @@ def _compiled(numba: Any) -> Loops:
     from mamdr.engine import compiled_loops as source
 
     number, values = numba.types.int64, numba.types.CPointer(numba.types.float32)
-    scale, plan, words = numba.types.float32, numba.types.CPointer(number), numba.types.CPointer(numba.types.uint32)
+    scale, plan, words = (
+        numba.types.float32,
+        numba.types.CPointer(number),
+        numba.types.CPointer(numba.types.uint32),
+    )
     relu_dropout = _made(numba, source.relu_dropout, values, values, words, scale, number, number)
     pass_back = _made(numba, source.pass_back, values, values, scale, number)
     routines = _routines()
@@ -76,7 +80,26 @@ def _compiled(numba: Any) -> Loops:
         for loop in (source.through, source.back)
     ]
     through, back = (_given(loop, *routines) for loop in layers)
-    return Loops(relu_dropout, pass_back, through, back)
+    return (
+        Loops(relu_dropout, pass_back, through, back)
+        if _agrees(source, through)
+        else Loops(relu_dropout, pass_back)
+    )
+
+
+def _agrees(source: Any, through: Callable[..., None]) -> bool:
+    """Whether a product that is made by the routines found is torch's to the bit: it is not assumed."""
+    draw = torch.Generator().manual_seed(0)
+    rows, weight, bias = (torch.randn(size, generator=draw) for size in ((70, 24), (64, 24), (64,)))
+    out, plan, same = (
+        torch.empty(70, 64),
+        torch.zeros(source.FIELDS, dtype=torch.int64),
+        torch.zeros(3, dtype=torch.int64),
+    )
+    layer = (weight.data_ptr(), 24, bias.data_ptr(), rows.data_ptr(), 24, out.data_ptr(), 64, 0, 0)
+    plan[: source.FORWARD] = torch.tensor(layer)
+    through(plan.data_ptr(), 1, 70, bias.data_ptr(), same.data_ptr(), 0)
+    return torch.equal(out, (rows @ weight.t()).add_(bias))
 
 
 def _given(loop: Callable[..., None], gemm: Address, gemv: Address) -> Callable[..., None]:
@@ -101,7 +124,7 @@ def _made(numba: Any, loop: Callable[..., None], *kinds: Any) -> Callable[..., N
         made = numba.cfunc(signature, cache=True)(loop)
     except (RuntimeError, OSError):  # no place to keep it: no folder that can be written
         made = numba.cfunc(signature)(loop)
-    passed = {numba.types.float32: ctypes.c_float, numba.types.int64: ctypes.c_int64}
+    passed: dict[Any, Any] = {numba.types.float32: ctypes.c_float, numba.types.int64: ctypes.c_int64}
     call: Any = ctypes.CFUNCTYPE(None, *(passed.get(kind, ctypes.c_void_p) for kind in kinds))(made.address)
     call.made = made  # whose code it calls
     return call  # type: ignore[no-any-return]

@@ -9,16 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+import numba.core.cgutils
+import numba.extending
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-WEIGHT, STRIDE, BIAS, GIVEN, GIVEN_STRIDE, WIDTH = 0, 1, 2, 3, 4, 5
-OUT, SIZE, WORDS, RELU, WEIGHT_GRAD, BIAS_GRAD, GRAD, GIVEN_GRAD = 6, 7, 8, 9, 10, 11, 12, 13
-FIELDS = 14
-"""What a plan says of a layer, in int64; a stride is that of rows, in values.
+types: Any = numba.types
+cgutils: Any = numba.core.cgutils
+intrinsic: Any = numba.extending.intrinsic
+
+WEIGHT, STRIDE, BIAS, GIVEN, WIDTH, OUT, SIZE, WORDS, RELU, WEIGHT_GRAD, BIAS_GRAD, GRAD, GIVEN_GRAD = range(
+    13
+)
+FIELDS, FORWARD = 13, 9
+"""What a plan says of a layer, in int64, and how much of it the way forward needs; a stride is that of the weight's
+rows, in values.
 
     out [rows, SIZE] = given [rows, WIDTH] · weight [SIZE, WIDTH]ᵀ + bias, and then, if RELU, ReLU and dropout by WORDS
 
@@ -34,75 +39,45 @@ _STEP, _LEVELS, _POWER = 16, 4, 4
 
 
 def _at(kind: Any) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def at(context: Any, address: Any) -> Any:
-        """The values at an address."""
+    """What makes values of an address."""
 
+    def at(context: Any, address: Any) -> Any:
         def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
         return types.CPointer(kind)(types.int64), make
 
-    return at
+    return intrinsic(at)
+
+
+def _blas(told: str) -> Any:
+    """What calls a routine at an address with arguments, told as "@" an address, as "&" the address of a value."""
+
+    def call(context: Any, routine: Any, arguments: Any) -> Any:
+        def make(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            at: Any = cgutils.voidptr_t
+            values = [
+                builder.inttoptr(value, at)
+                if how == "@"
+                else builder.bitcast(cgutils.alloca_once_value(builder, value), at)
+                for how, value in zip(told, cgutils.unpack_tuple(builder, given[1]), strict=True)
+            ]
+            kind = ir.FunctionType(ir.VoidType(), [at] * len(told))
+            builder.call(builder.inttoptr(given[0], kind.as_pointer()), values)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, arguments), make
+
+    return intrinsic(call)
 
 
 _floats, _words = _at(types.float32), _at(types.uint32)
+_gemm = _blas("&&&&&&@&@&&@&")
+"""C [m, n] = A [m, k] · B [k, n] + β · C, columns first: transposed A?, B?, m, n, k, 1, A, stride, B, stride, β, C,
+stride. Numbers are of 64 bits, whose first 32 are the same number to a library that reads those."""
 
-
-def _by_reference(builder: Any, value: Any) -> Any:
-    return builder.bitcast(cgutils.alloca_once_value(builder, value), cgutils.voidptr_t)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _gemm(
-    context: Any, routine: Any, a_t: Any, b_t: Any, m: Any, n: Any, k: Any, a: Any, a_stride: Any, b: Any,
-    b_stride: Any, beta: Any, c: Any, c_stride: Any,
-) -> Any:  # fmt: skip
-    """BLAS's sgemm at an address, columns first: C [m, n] = A [m, k] · B [k, n] + β · C."""
-    number = types.int64
-
-    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        routine, a_t, b_t, m, n, k, a, a_stride, b, b_stride, beta, c, c_stride = arguments
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t] * 13)
-
-        def ref(value: Any) -> Any:
-            return _by_reference(builder, value)
-
-        def at(value: Any) -> Any:
-            return builder.inttoptr(value, cgutils.voidptr_t)
-
-        one = ref(ir.Constant(ir.FloatType(), 1.0))
-        sizes = [ref(value) for value in (a_t, b_t, m, n, k)]
-        operands = [at(a), ref(a_stride), at(b), ref(b_stride), ref(beta), at(c), ref(c_stride)]
-        builder.call(builder.inttoptr(routine, kind.as_pointer()), [*sizes, one, *operands])
-        return context.get_dummy_value()
-
-    return types.void(*[number] * 10, types.float32, number, number), make
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _gemv(
-    context: Any, routine: Any, a_t: Any, m: Any, n: Any, a: Any, a_stride: Any, x: Any, beta: Any, y: Any
-) -> Any:
-    """BLAS's sgemv at an address, columns first: y = A [m, n] · x + β · y, or Aᵀ · x + β · y."""
-    number = types.int64
-
-    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        routine, a_t, m, n, a, a_stride, x, beta, y = arguments
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t] * 11)
-
-        def ref(value: Any) -> Any:
-            return _by_reference(builder, value)
-
-        def at(value: Any) -> Any:
-            return builder.inttoptr(value, cgutils.voidptr_t)
-
-        one, by = ref(ir.Constant(ir.FloatType(), 1.0)), ref(ir.Constant(ir.IntType(64), 1))
-        matrix = [ref(a_t), ref(m), ref(n), one, at(a), ref(a_stride)]
-        builder.call(builder.inttoptr(routine, kind.as_pointer()), [*matrix, at(x), by, ref(beta), at(y), by])
-        return context.get_dummy_value()
-
-    return types.void(*[number] * 7, types.float32, number), make
+_gemv = _blas("&&&&@&@&&@&")
+"""y = A [m, n] · x + β · y, columns first: transposed A?, m, n, 1, A, stride, x, 1, β, y, 1."""
 
 
 def relu_dropout(x: Any, bias: Any, words: Any, scale: float, rows: int, columns: int) -> None:
@@ -195,19 +170,18 @@ def through(
             for i in range(size):
                 room[i] = own[i]
             fixed = weight + 4 * width
-            _gemv(gemv, _YES, same[CONSTANT_WIDTH], size, fixed, stride, same[CONSTANT], _ONE, bias)
+            columns = same[CONSTANT_WIDTH]
+            _gemv(gemv, (_YES, columns, size, _ONE, fixed, stride, same[CONSTANT], 1, _ONE, bias, 1))
             added = bias
-        given, given_stride = plan[at + GIVEN], plan[at + GIVEN_STRIDE]
-        _gemm(gemm, _YES, _NO, size, rows, width, weight, stride, given, given_stride, _ZERO, out, size)
+        given = plan[at + GIVEN]
+        _gemm(gemm, (_YES, _NO, size, rows, width, _ONE, weight, stride, given, width, _ZERO, out, size))
         if plan[at + WORDS]:
             _relu_dropout(_floats(out), _floats(added), _words(plan[at + WORDS]), scales[layer], rows, size)
         else:
             _add(_floats(out), _floats(added), plan[at + RELU] != 0, rows, size)
 
 
-def back(
-    gemm: int, gemv: int, plan: Any, layers: int, rows: int, scales: Any, same: Any, sums: Any
-) -> None:
+def back(gemm: int, gemv: int, plan: Any, layers: int, rows: int, scales: Any, same: Any, sums: Any) -> None:
     """The way back: gradients of weights and biases are added to, that of what is given is made where it is wanted.
 
     Args:
@@ -223,15 +197,19 @@ def back(
         if plan[at + RELU]:
             total = _floats(plan[at + BIAS_GRAD])
             _back(_floats(grad), _floats(plan[at + OUT]), scales[layer], _floats(sums), total, rows, size)
-        given, given_stride = plan[at + GIVEN], plan[at + GIVEN_STRIDE]
-        _gemm(gemm, _NO, _YES, width, size, rows, given, given_stride, grad, size, _ONE, of_weight, stride)
-        if plan[at + GIVEN_GRAD]:
-            _gemm(gemm, _NO, _NO, width, rows, size, weight, stride, grad, size, _ZERO, plan[at + GIVEN_GRAD], width)
+        given, back_to = plan[at + GIVEN], plan[at + GIVEN_GRAD]
+        _gemm(gemm, (_NO, _YES, width, size, rows, _ONE, given, width, grad, size, _ONE, of_weight, stride))
+        if back_to:
+            _gemm(
+                gemm, (_NO, _NO, width, rows, size, _ONE, weight, stride, grad, size, _ZERO, back_to, width)
+            )
         if layer == 0 and same[CONSTANT_WIDTH]:
-            made, fixed = _floats(sums), _floats(same[CONSTANT])
+            columns, made, fixed = same[CONSTANT_WIDTH], _floats(sums), _floats(same[CONSTANT])
             into = _floats(of_weight + 4 * width)
             for row in range(size):
-                for column in range(same[CONSTANT_WIDTH]):
+                for column in range(columns):
                     into[row * stride + column] += made[row] * fixed[column]
             if same[CONSTANT_GRAD]:
-                _gemv(gemv, _NO, same[CONSTANT_WIDTH], size, weight + 4 * width, stride, sums, _ZERO, same[CONSTANT_GRAD])
+                part = weight + 4 * width
+                back_to = same[CONSTANT_GRAD]
+                _gemv(gemv, (_NO, columns, size, _ONE, part, stride, sums, 1, _ZERO, back_to, 1))

@@ -29,8 +29,9 @@ def plain(embedding: nn.Module) -> bool:
 
 def look_up(weight: Tensor, places: Tensor) -> Tensor:
     """`F.embedding(places, weight)` for a leaf [n, d]; on the way back its `grad`, which it must have, is added to."""
-    rows: Tensor = _LookUp.apply(weight, places.reshape(-1).long())  # type: ignore[no-untyped-call]
-    return rows.view(*places.shape, weight.shape[1])
+    flat = places if places.ndim == 1 and places.dtype == torch.int64 else places.reshape(-1).long()
+    rows: Tensor = _LookUp.apply(weight, flat)  # type: ignore[no-untyped-call]
+    return rows if flat is places else rows.view(*places.shape, weight.shape[1])
 
 
 class _LookUp(torch.autograd.Function):
@@ -44,6 +45,9 @@ class _LookUp(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
+        if len(ctx.places) == 1:
+            ctx.weight.grad.index_add_(0, ctx.places, grad)
+            return None, None
         # As `index_add_`, in a tenth of the time; a row's sum is that of `F.embedding` to the bit.
         ctx.weight.grad.scatter_add_(0, ctx.places.unsqueeze(1).expand_as(grad), grad.contiguous())
         return None, None

@@ -1,11 +1,11 @@
 """A mini-batch through hidden layers in one compiled call, and back in another.
 
-What it comes to are the bits of the torch operations that it stands for (`engine.tower`).
+What it comes to are the bits of the torch operations that it stands for (`engine.tower`). Importing this imports numba.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from mamdr.engine import compiled
+from mamdr.engine import compiled_loops as field
+from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import kept, scale_of
 from mamdr.models.layers import Dense
 
@@ -24,7 +26,11 @@ _MOST_ROWS = 2**16
 
 
 def plan_of(
-    rows: Tensor, constant: Tensor | None, dense: Sequence[Dense], rates: Sequence[float | None]
+    rows: Tensor,
+    constant: Tensor | None,
+    dense: Sequence[Dense],
+    rates: Sequence[float | None],
+    workspace: Workspace,
 ) -> Plan | None:
     """A plan, or None where layers are to be gone through one by one.
 
@@ -33,17 +39,20 @@ def plan_of(
         constant: [1, C], the same for all rows, or None.
         dense: the layers.
         rates: by layer, of dropout after a ReLU; None for no ReLU, which only the last may be without.
+        workspace: where values and gradients are kept until the step is over.
     """
     loops = compiled.loops()
-    if loops is None or loops.through is None or not 0 < len(rows) <= _MOST_ROWS or rates[0] is None:
+    if loops is None or not 0 < len(rows) <= _MOST_ROWS or rates[0] is None:
         return None
     if not rows.is_contiguous() or not (constant is None or constant.is_contiguous()):
         return None
-    if any(layer.out_features % _SUMMED for layer, rate in zip(dense, rates, strict=True) if rate is not None):
+    if any(
+        layer.out_features % _SUMMED for layer, rate in zip(dense, rates, strict=True) if rate is not None
+    ):
         return None
     if torch.backends.mkldnn.matmul.fp32_precision not in ("none", "ieee"):  # type: ignore[attr-defined]
         return None
-    return Plan(loops, rows, constant, dense, rates)
+    return Plan(loops, rows, constant, dense, rates, workspace)
 
 
 class Plan:
@@ -56,36 +65,37 @@ class Plan:
         constant: Tensor | None,
         dense: Sequence[Dense],
         rates: Sequence[float | None],
+        workspace: Workspace,
     ) -> None:
-        self.loops, self.rows, self.constant = loops, rows, constant
-        self.weights: list[Any] = [layer._parameters["weight"] for layer in dense]
-        self.biases: list[Any] = [layer._parameters["bias"] for layer in dense]
+        self.loops, self.rows, self.constant, self.workspace = loops, rows, constant, workspace
+        self.weights: list[Any] = [layer.weight for layer in dense]
+        self.biases: list[Any] = [layer.bias for layer in dense]
         self.sizes, self.rates = [layer.out_features for layer in dense], rates
         self.scales = np.array([scale_of(rate or 0.0) for rate in rates], dtype=np.float32)
+        self.told = np.zeros((len(dense), field.FIELDS), dtype=np.int64)
+        self.same = np.zeros(3, dtype=np.int64)
+        if constant is not None:
+            self.same[:2] = constant.data_ptr(), constant.shape[1]
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """What all layers but the last make, one after another; and what the last makes, [B, its size]."""
+    def forward(self) -> Tensor:
+        """What the last layer makes, [B, its size]."""
         count, (*inner, last) = len(self.rows), self.sizes
         # Layer by layer [B, size]; and room for the first one's bias, with what is the same for all rows.
-        made, out = torch.empty(count * sum(inner) + self.sizes[0]), torch.empty(count, last)
-        drops = [layer for layer, rate in enumerate(self.rates) if rate]
-        words = kept([(count * self.sizes[layer], self.rates[layer] or 0.0) for layer in drops])
-        bits = dict(zip(drops, (drawn.data_ptr() for drawn in words), strict=True))
-        given, width, at, plan = self.rows.data_ptr(), self.rows.shape[1], made.data_ptr(), []
+        made, out = self.workspace.take(count * sum(inner) + self.sizes[0]), torch.empty(count, last)
+        drops = {layer: rate for layer, rate in enumerate(self.rates) if rate}
+        drawn = kept([(count * self.sizes[layer], rate) for layer, rate in drops.items()])
+        words = dict(zip(drops, (bits.data_ptr() for bits in drawn), strict=True))
+        given, width, to = self.rows.data_ptr(), self.rows.shape[1], made.data_ptr()
         for layer, (weight, bias, size) in enumerate(zip(self.weights, self.biases, self.sizes, strict=True)):
-            to = at if layer < len(inner) else out.data_ptr()
-            relu = self.rates[layer] is not None
-            plan.append(
-                (weight.data_ptr(), weight.shape[1], bias.data_ptr(), given, width, width, to, size, bits.get(layer, 0), relu, 0, 0, 0, 0)
+            to = to if layer < len(inner) else out.data_ptr()
+            relu, bits = self.rates[layer] is not None, words.get(layer, 0)
+            self.told[layer, : field.FORWARD] = (
+                *(weight.data_ptr(), weight.shape[1], bias.data_ptr()),
+                *(given, width, to, size, bits, relu),
             )
-            given, width, at = to, size, at + 4 * count * size
-        self.plan = np.array(plan, dtype=np.int64)
-        same = (0, 0, 0) if self.constant is None else (self.constant.data_ptr(), self.constant.shape[1], 0)
-        self.same = np.array(same, dtype=np.int64)
-        room = made.data_ptr() + 4 * count * sum(inner)
-        assert self.loops.through is not None
-        self.loops.through(*self._told(count), room)
-        return made, out
+            given, width, to = to, size, to + 4 * count * size
+        self._call(self.loops.through, made, count * sum(inner))
+        return out
 
     def backward(self, grad: Tensor, of_rows: bool, of_constant: bool) -> tuple[Tensor | None, Tensor | None]:
         """The gradients of rows and constant; those of weights and biases are added to.
@@ -93,25 +103,23 @@ class Plan:
         Args:
             grad: of what the last layer made; changed, if that has a ReLU.
         """
-        count, (*inner, _) = len(self.rows), self.sizes
-        grad = grad.contiguous()
+        count, (*inner, _), grad = len(self.rows), self.sizes, grad.contiguous()
         if self.rates[-1] is None:
             self.biases[-1].grad.add_(grad.sum(0))
-        grads = torch.empty(count * sum(inner) + 4 * max(self.sizes))
+        grads = self.workspace.take(count * sum(inner) + 4 * max(self.sizes))
         rows = torch.empty_like(self.rows) if of_rows else None
         constant = torch.empty_like(self.constant) if of_constant and self.constant is not None else None
-        at, before = grads.data_ptr(), 0 if rows is None else rows.data_ptr()
-        told = self.plan
-        for layer, size in enumerate(self.sizes):
-            of = at if layer < len(inner) else grad.data_ptr()
-            told[layer, 10:] = (self.weights[layer].grad.data_ptr(), self.biases[layer].grad.data_ptr(), of, before)
-            before, at = at, at + 4 * count * size
-        if constant is not None:
-            self.same[2] = constant.data_ptr()
-        room = grads.data_ptr() + 4 * count * sum(inner)
-        assert self.loops.back is not None
-        self.loops.back(*self._told(count), room)
+        self.same[field.CONSTANT_GRAD] = 0 if constant is None else constant.data_ptr()
+        of_given, of = 0 if rows is None else rows.data_ptr(), grads.data_ptr()
+        for layer, (weight, bias, size) in enumerate(zip(self.weights, self.biases, self.sizes, strict=True)):
+            of = of if layer < len(inner) else grad.data_ptr()
+            self.told[layer, field.FORWARD :] = weight.grad.data_ptr(), bias.grad.data_ptr(), of, of_given
+            of_given, of = of, of + 4 * count * size
+        self._call(self.loops.back, grads, count * sum(inner))
         return rows, constant
 
-    def _told(self, count: int) -> tuple[int, int, int, int, int]:
-        return self.plan.ctypes.data, len(self.plan), count, self.scales.ctypes.data, self.same.ctypes.data
+    def _call(self, loop: Callable[..., None] | None, block: Tensor, room: int) -> None:
+        """Call a loop, with the room that begins at a value of a block."""
+        assert loop is not None
+        told = (self.told.ctypes.data, len(self.told), len(self.rows), self.scales.ctypes.data)
+        loop(*told, self.same.ctypes.data, block.data_ptr() + 4 * room)

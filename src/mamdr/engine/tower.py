@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mamdr.engine import compiled
+from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import pass_back_, relu_dropout_
-from mamdr.engine.plan import plan_of
 from mamdr.models.layers import Dense, Layered, ReLUDropout
 
 Layer = tuple[Dense, ReLUDropout | None]
@@ -36,8 +37,11 @@ def is_tower(module: nn.Module) -> TypeGuard[Layered]:
     )
 
 
-def through(module: Layered, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+def through(module: Layered, workspace: Workspace, rows: Tensor, constant: Tensor | None = None) -> Tensor:
     """What `module.through` comes to. On the way back the weights' `grad`, which they must have, are added to.
+
+    Args:
+        workspace: where values are kept until the way back is over.
 
     Where somebody may look in between (a hook), or values are not float32 on a CPU, it is `module.through`.
     """
@@ -46,7 +50,7 @@ def through(module: Layered, rows: Tensor, constant: Tensor | None = None) -> Te
         return Layered.through(module, rows, constant)
     if torch.is_autocast_enabled("cpu") or any(map(_is_watched, (module.layers, *parts))):
         return Layered.through(module, rows, constant)
-    out: Tensor = _Through.apply(rows, constant, module.first.weight, list(_layers(parts)))  # type: ignore[no-untyped-call]
+    out: Tensor = _Through.apply(rows, constant, module.first.weight, list(_layers(parts)), workspace)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -77,29 +81,48 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, constant: Tensor | None, weight: Tensor, layers: Sequence[Layer]
+        ctx: Any,
+        rows: Tensor,
+        constant: Tensor | None,
+        weight: Tensor,
+        layers: Sequence[Layer],
+        workspace: Workspace,
     ) -> Tensor:
         ctx.rates = [None if after is None else _rate(after) for _, after in layers]
         ctx.layers = layers
-        ctx.plan = plan_of(rows, constant, [dense for dense, _ in layers], ctx.rates)
-        values: Sequence[Tensor]
-        if ctx.plan is None:
-            values = _forward(rows, constant, layers, ctx.rates)
-        else:
-            values = (rows, *ctx.plan.forward())
+        ctx.plan = _plan(rows, constant, layers, ctx.rates, workspace)
+        values = (
+            _forward(rows, constant, layers, ctx.rates) if ctx.plan is None else [rows, ctx.plan.forward()]
+        )
         ctx.save_for_backward(constant, *values)
         return values[-1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         constant, *values = ctx.saved_tensors
         if ctx.rates[-1] is not None:
             grad = grad.clone(memory_format=torch.contiguous_format)  # another's, not to be changed
         wanted = ctx.needs_input_grad[:2]
         if ctx.plan is None:
-            return *_backward(grad, constant, values, ctx.layers, ctx.rates, wanted), None, None
-        return *ctx.plan.backward(grad, *wanted), None, None
+            return *_backward(grad, constant, values, ctx.layers, ctx.rates, wanted), None, None, None
+        return *ctx.plan.backward(grad, *wanted), None, None, None
+
+
+def _plan(
+    rows: Tensor,
+    constant: Tensor | None,
+    layers: Sequence[Layer],
+    rates: Sequence[float | None],
+    workspace: Workspace,
+) -> Any:
+    """To go through layers compiled, or None."""
+    loops = compiled.loops()
+    if loops is None or loops.through is None:
+        return None
+    from mamdr.engine.plan import plan_of  # imports numba, as those who loaded the loops have
+
+    return plan_of(rows, constant, [dense for dense, _ in layers], rates, workspace)
 
 
 def _forward(
@@ -124,7 +147,7 @@ def _backward(
     grad: Tensor,
     constant: Tensor | None,
     values: Sequence[Tensor],
-    layers: Sequence[Layer],
+    layers: Sequence[tuple[Any, Any]],
     rates: Sequence[float | None],
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:

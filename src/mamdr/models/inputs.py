@@ -76,7 +76,7 @@ class Inputs(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """[B, width]: embeddings, numbers, the domain's embedding."""
         return torch.cat(
-            [self._rows(batch), *([self.tables[-1](batch["domain"])] if self.by_domain else [])], dim=1
+            [self.rows(batch), *([self.tables[-1](batch["domain"])] if self.by_domain else [])], dim=1
         )
 
     def split(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -87,10 +87,12 @@ class Inputs(nn.Module):
         """
         domain = batch["domain"]
         if self.by_domain and len(domain) and domain.stride(0) == 0:
-            return self._rows(batch), self.tables[-1](domain[:1])
+            return self.rows(batch), self.tables[-1](domain[:1])
         return self(batch), None
 
-    def _rows(self, batch: Batch) -> Tensor:
+    def rows(self, batch: Batch) -> Tensor:
+        """[B, V]: embeddings and numbers, without the domain's; the engine gathers frozen ones at once
+        (see `engine.gathered`)."""
         parts = [table(batch[name]) for name, table in zip(self.columns, self.tables, strict=False)]
         return torch.cat([*parts, *(batch[name].unsqueeze(1) for name in self.numeric)], dim=1)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
 from mamdr.engine import Session, Walker, WalkOptions, compiled, trace
+from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import packed
 from mamdr.engine.tower import is_tower, through
 from mamdr.models.layers import Dense, Hidden, Layered, ReLUDropout, dense
@@ -56,7 +57,7 @@ def _trained(made: Layered, rows: Tensor, constant: Tensor | None, one_go: bool)
     wanted = [value for value in (rows, constant) if value is not None]
     given = [value.detach().clone().requires_grad_(value.requires_grad) for value in wanted]
     torch.default_generator.manual_seed(5)
-    out = through(made, *given) if one_go else Layered.through(made, *given)
+    out = through(made, Workspace(), *given) if one_go else Layered.through(made, *given)
     upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(6))
     kept = upstream.clone()
     out.backward(upstream)
@@ -91,7 +92,7 @@ def test_values_and_gradients_are_those_of_the_layers_one_by_one(
 def test_two_losses_of_one_result_add_up() -> None:
     made = _prepared(Network(20, (32,), 0.5))
     rows = torch.randn(40, 20, generator=torch.Generator().manual_seed(1))
-    out = through(made, rows)
+    out = through(made, Workspace(), rows)
     out.sum().backward(retain_graph=True)
     once = [parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None]
     out.sum().backward()
@@ -102,7 +103,7 @@ def test_two_losses_of_one_result_add_up() -> None:
 @pytest.mark.usefixtures("_loops")
 def test_what_diverged_is_seen() -> None:
     made = _prepared(Network(4, (32,), 0.5))
-    assert math.isnan(float(through(made, torch.full((64, 4), math.nan)).detach().sum()))
+    assert math.isnan(float(through(made, Workspace(), torch.full((64, 4), math.nan)).detach().sum()))
 
 
 def _hook(made: Network) -> None:
@@ -121,16 +122,16 @@ def _freeze(made: Network) -> None:
 def test_where_somebody_looks_each_layer_is_called(change: object) -> None:
     made = _prepared(Network(20, (32,), 0.5))
     change(made)  # type: ignore[operator]
-    assert type(through(made, torch.randn(8, 20)).grad_fn).__name__ == "AddmmBackward0"
+    assert type(through(made, Workspace(), torch.randn(8, 20)).grad_fn).__name__ == "AddmmBackward0"
 
 
 def test_without_gradients_or_in_other_types_each_layer_is_called() -> None:
     made = _prepared(Network(20, (32,), 0.5))
     with torch.no_grad():
-        assert through(made, torch.randn(8, 20)).grad_fn is None
+        assert through(made, Workspace(), torch.randn(8, 20)).grad_fn is None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert through(made, torch.randn(8, 20)).dtype == torch.bfloat16
-    assert through(made.double(), torch.randn(8, 20, dtype=torch.float64)).dtype == torch.float64
+        assert through(made, Workspace(), torch.randn(8, 20)).dtype == torch.bfloat16
+    assert through(made.double(), Workspace(), torch.randn(8, 20, dtype=torch.float64)).dtype == torch.float64
 
 
 class _Own(Hidden):
@@ -183,7 +184,9 @@ def test_loops_come_to_the_same_compiled_or_not() -> None:
 @pytest.mark.parametrize("sizes", [(64,), (128, 64), (256, 128, 64), (64, 32), (96,)])
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.5])
 @pytest.mark.parametrize("rows", [1, 16, 70, 970, 5000])
-@pytest.mark.parametrize(("kind", "same"), [(Network, True), (Network, None), (Hidden, False), (Hidden, True)])
+@pytest.mark.parametrize(
+    ("kind", "same"), [(Network, True), (Network, None), (Hidden, False), (Hidden, True)]
+)
 def test_compiled_or_not_the_bits_are_the_same(
     sizes: tuple[int, ...],
     rate: float,
@@ -194,7 +197,9 @@ def test_compiled_or_not_the_bits_are_the_same(
 ) -> None:
     if not _load():
         pytest.skip("numba is not installed")
-    given = torch.randn(rows, 20, generator=torch.Generator().manual_seed(1)).requires_grad_(same is not False)
+    given = torch.randn(rows, 20, generator=torch.Generator().manual_seed(1)).requires_grad_(
+        same is not False
+    )
     constant = None
     if same is not None:
         constant = torch.randn(1, 12, generator=torch.Generator().manual_seed(2)).requires_grad_(same)
