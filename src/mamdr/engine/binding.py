@@ -31,7 +31,7 @@ from mamdr.engine.gathered import gather, is_gathered
 from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.lookup import look_up, plain
 from mamdr.engine.stacked import Masks, StackedRows
-from mamdr.engine.tower import is_tower, through
+from mamdr.engine.tower import Tower, is_tower
 from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
 from mamdr.parameters import Point, Space
@@ -93,7 +93,7 @@ class Binding:
         towers = [m for m in module.modules() if packed_dropout and is_tower(m)]
         gathered = [m for m in module.modules() if packed_dropout and is_gathered(m)]
         self._in_one_go: list[tuple[nn.Module, str, Callable[..., Tensor]]] = [
-            *((tower, "through", functools.partial(through, tower, self._workspace)) for tower in towers),
+            *((tower, "through", Tower(tower, self._workspace).through) for tower in towers),
             *((inputs, "rows", functools.partial(gather, inputs)) for inputs in gathered),
         ]
         for dropout in self._dropouts:

@@ -21,9 +21,9 @@ intrinsic: Any = numba.extending.intrinsic
 WEIGHT, STRIDE, BIAS, GIVEN, WIDTH, OUT, SIZE, WORDS, RELU, WEIGHT_GRAD, BIAS_GRAD, GRAD, GIVEN_GRAD = range(
     13
 )
-FIELDS, FORWARD = 13, 9
-"""What a plan says of a layer, in int64, and how much of it the way forward needs; a stride is that of the weight's
-rows, in values.
+FIELDS = 13
+"""What a plan says of a layer, in int64; the last four are for the way back. A stride is that of the weight's rows, in
+values.
 
     out [rows, SIZE] = given [rows, WIDTH] · weight [SIZE, WIDTH]ᵀ + bias, and then, if RELU, ReLU and dropout by WORDS
 

@@ -5,18 +5,16 @@ What it comes to are the bits of the torch operations that it stands for (`engin
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mamdr.engine import compiled
 from mamdr.engine import compiled_loops as field
-from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import kept, scale_of
-from mamdr.models.layers import Dense
+from mamdr.engine.tower import Tower
 
 _SUMMED = 64
 """Columns that torch adds up side by side on every processor; fewer it adds in another order."""
@@ -26,33 +24,24 @@ _MOST_ROWS = 2**16
 
 
 def plan_of(
-    rows: Tensor,
-    constant: Tensor | None,
-    dense: Sequence[Dense],
-    rates: Sequence[float | None],
-    workspace: Workspace,
+    loops: compiled.Loops, tower: Tower, rows: Tensor, constant: Tensor | None, rates: Sequence[float | None]
 ) -> Plan | None:
     """A plan, or None where layers are to be gone through one by one.
 
     Args:
         rows: [B, V].
         constant: [1, C], the same for all rows, or None.
-        dense: the layers.
-        rates: by layer, of dropout after a ReLU; None for no ReLU, which only the last may be without.
-        workspace: where values and gradients are kept until the step is over.
+        rates: those of `tower`.
     """
-    loops = compiled.loops()
-    if loops is None or not 0 < len(rows) <= _MOST_ROWS or rates[0] is None:
+    if not 0 < len(rows) <= _MOST_ROWS or rates[0] is None:
         return None
     if not rows.is_contiguous() or not (constant is None or constant.is_contiguous()):
         return None
-    if any(
-        layer.out_features % _SUMMED for layer, rate in zip(dense, rates, strict=True) if rate is not None
-    ):
+    if any(size % _SUMMED for size, rate in zip(tower.sizes, rates, strict=True) if rate is not None):
         return None
     if torch.backends.mkldnn.matmul.fp32_precision not in ("none", "ieee"):  # type: ignore[attr-defined]
         return None
-    return Plan(loops, rows, constant, dense, rates, workspace)
+    return Plan(loops, tower, rows, constant, rates)
 
 
 class Plan:
@@ -61,40 +50,33 @@ class Plan:
     def __init__(
         self,
         loops: compiled.Loops,
+        tower: Tower,
         rows: Tensor,
         constant: Tensor | None,
-        dense: Sequence[Dense],
         rates: Sequence[float | None],
-        workspace: Workspace,
     ) -> None:
-        self.loops, self.rows, self.constant, self.workspace = loops, rows, constant, workspace
-        self.weights: list[Any] = [layer.weight for layer in dense]
-        self.biases: list[Any] = [layer.bias for layer in dense]
-        self.sizes, self.rates = [layer.out_features for layer in dense], rates
-        self.scales = np.array([scale_of(rate or 0.0) for rate in rates], dtype=np.float32)
-        self.told = np.zeros((len(dense), field.FIELDS), dtype=np.int64)
-        self.same = np.zeros(3, dtype=np.int64)
-        if constant is not None:
-            self.same[:2] = constant.data_ptr(), constant.shape[1]
+        self.loops, self.tower, self.rows, self.constant, self.rates = loops, tower, rows, constant, rates
+        self.scales = array("f", [scale_of(rate or 0.0) for rate in rates])
+        self.told: list[int] = []
+        self.same = (0, 0) if constant is None else (constant.data_ptr(), constant.shape[1])
 
     def forward(self) -> Tensor:
         """What the last layer makes, [B, its size]."""
-        count, (*inner, last) = len(self.rows), self.sizes
+        count, tower = len(self.rows), self.tower
+        *inner, last = tower.sizes
         # Layer by layer [B, size]; and room for the first one's bias, with what is the same for all rows.
-        made, out = self.workspace.take(count * sum(inner) + self.sizes[0]), torch.empty(count, last)
-        drops = {layer: rate for layer, rate in enumerate(self.rates) if rate}
-        drawn = kept([(count * self.sizes[layer], rate) for layer, rate in drops.items()])
-        words = dict(zip(drops, (bits.data_ptr() for bits in drawn), strict=True))
+        made, out = tower.workspace.take(count * sum(inner) + tower.sizes[0]), torch.empty(count, last)
+        drops = [layer for layer, rate in enumerate(self.rates) if rate]
+        drawn = kept([(count * tower.sizes[layer], self.rates[layer] or 0.0) for layer in drops])
+        words = {layer: bits.data_ptr() for layer, bits in zip(drops, drawn, strict=True)}
         given, width, to = self.rows.data_ptr(), self.rows.shape[1], made.data_ptr()
-        for layer, (weight, bias, size) in enumerate(zip(self.weights, self.biases, self.sizes, strict=True)):
+        layers = zip(tower.weights, tower.biases, tower.sizes, self.rates, strict=True)
+        for layer, (weight, bias, size, rate) in enumerate(layers):
             to = to if layer < len(inner) else out.data_ptr()
-            relu, bits = self.rates[layer] is not None, words.get(layer, 0)
-            self.told[layer, : field.FORWARD] = (
-                *(weight.data_ptr(), weight.shape[1], bias.data_ptr()),
-                *(given, width, to, size, bits, relu),
-            )
+            self.told += (weight.data_ptr(), weight.shape[1], bias.data_ptr(), given, width, to, size)
+            self.told += (words.get(layer, 0), rate is not None, 0, 0, 0, 0)
             given, width, to = to, size, to + 4 * count * size
-        self._call(self.loops.through, made, count * sum(inner))
+        self._call(self.loops.through, 0, made.data_ptr() + 4 * count * sum(inner))
         return out
 
     def backward(self, grad: Tensor, of_rows: bool, of_constant: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -103,23 +85,25 @@ class Plan:
         Args:
             grad: of what the last layer made; changed, if that has a ReLU.
         """
-        count, (*inner, _), grad = len(self.rows), self.sizes, grad.contiguous()
+        count, tower, grad = len(self.rows), self.tower, grad.contiguous()
+        inner = tower.sizes[:-1]
         if self.rates[-1] is None:
-            self.biases[-1].grad.add_(grad.sum(0))
-        grads = self.workspace.take(count * sum(inner) + 4 * max(self.sizes))
+            tower.biases[-1].grad.add_(grad.sum(0))
+        grads = tower.workspace.take(count * sum(inner) + 4 * max(tower.sizes))
         rows = torch.empty_like(self.rows) if of_rows else None
         constant = torch.empty_like(self.constant) if of_constant and self.constant is not None else None
-        self.same[field.CONSTANT_GRAD] = 0 if constant is None else constant.data_ptr()
         of_given, of = 0 if rows is None else rows.data_ptr(), grads.data_ptr()
-        for layer, (weight, bias, size) in enumerate(zip(self.weights, self.biases, self.sizes, strict=True)):
-            of = of if layer < len(inner) else grad.data_ptr()
-            self.told[layer, field.FORWARD :] = weight.grad.data_ptr(), bias.grad.data_ptr(), of, of_given
+        layers = zip(tower.weights, tower.biases, tower.sizes, strict=True)
+        for layer, (weight, bias, size) in enumerate(layers):
+            of, end = of if layer < len(inner) else grad.data_ptr(), (layer + 1) * field.FIELDS
+            self.told[end - 4 : end] = weight.grad.data_ptr(), bias.grad.data_ptr(), of, of_given
             of_given, of = of, of + 4 * count * size
-        self._call(self.loops.back, grads, count * sum(inner))
+        back_to = 0 if constant is None else constant.data_ptr()
+        self._call(self.loops.back, back_to, grads.data_ptr() + 4 * count * sum(inner))
         return rows, constant
 
-    def _call(self, loop: Callable[..., None] | None, block: Tensor, room: int) -> None:
-        """Call a loop, with the room that begins at a value of a block."""
+    def _call(self, loop: Callable[..., None] | None, of_constant: int, room: int) -> None:
         assert loop is not None
-        told = (self.told.ctypes.data, len(self.told), len(self.rows), self.scales.ctypes.data)
-        loop(*told, self.same.ctypes.data, block.data_ptr() + 4 * room)
+        told, same = array("q", self.told), array("q", (*self.same, of_constant))
+        layers, scales = len(self.rates), self.scales.buffer_info()[0]
+        loop(told.buffer_info()[0], layers, len(self.rows), scales, same.buffer_info()[0], room)

@@ -8,7 +8,7 @@ weights are added where they are kept. With numba the passes between products ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -19,9 +19,6 @@ from mamdr.engine import compiled
 from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import pass_back_, relu_dropout_
 from mamdr.models.layers import Dense, Layered, ReLUDropout
-
-Layer = tuple[Dense, ReLUDropout | None]
-"""A fully connected layer, and what comes after it."""
 
 
 def is_tower(module: nn.Module) -> TypeGuard[Layered]:
@@ -37,101 +34,99 @@ def is_tower(module: nn.Module) -> TypeGuard[Layered]:
     )
 
 
-def through(module: Layered, workspace: Workspace, rows: Tensor, constant: Tensor | None = None) -> Tensor:
-    """What `module.through` comes to. On the way back the weights' `grad`, which they must have, are added to.
+class Tower:
+    """A module's layers, trained in one go.
 
     Args:
+        module: whose layers `is_tower` has found fit; they are to stay the same.
         workspace: where values are kept until the way back is over.
-
-    Where somebody may look in between (a hook), or values are not float32 on a CPU, it is `module.through`.
     """
-    parts = _parts(module)
-    if not (torch.is_grad_enabled() and rows.dtype == torch.float32 and rows.device.type == "cpu"):
-        return Layered.through(module, rows, constant)
-    if torch.is_autocast_enabled("cpu") or any(map(_is_watched, (module.layers, *parts))):
-        return Layered.through(module, rows, constant)
-    out: Tensor = _Through.apply(rows, constant, module.first.weight, list(_layers(parts)), workspace)  # type: ignore[no-untyped-call]
-    return out
+
+    def __init__(self, module: Layered, workspace: Workspace) -> None:
+        self.module, self.workspace = module, workspace
+        parts = _parts(module)
+        self.dense: list[Dense] = parts[::2]
+        self.after: list[ReLUDropout | None] = [*parts[1::2], None][: len(self.dense)]
+        self.weights: list[Any] = [dense.weight for dense in self.dense]
+        self.biases: list[Any] = [dense.bias for dense in self.dense]
+        self.sizes = [dense.out_features for dense in self.dense]
+        self._hooks = [
+            hooks
+            for part in (module.layers, *parts)
+            for hooks in (
+                *(part._forward_hooks, part._forward_pre_hooks),
+                *(part._backward_hooks, part._backward_pre_hooks),
+            )
+        ]
+
+    def through(self, rows: Tensor, constant: Tensor | None = None) -> Tensor:
+        """What `module.through` comes to. On the way back the weights' `grad`, which they must have, are added to.
+
+        Where somebody may look in between (a hook), or values are not float32 on a CPU, it is `module.through`.
+        """
+        if not (torch.is_grad_enabled() and rows.dtype == torch.float32 and rows.device.type == "cpu"):
+            return Layered.through(self.module, rows, constant)
+        if torch.is_autocast_enabled("cpu") or self._is_watched():
+            return Layered.through(self.module, rows, constant)
+        out: Tensor = _Through.apply(rows, constant, self.weights[0], self)  # type: ignore[no-untyped-call]
+        return out
+
+    def _is_watched(self) -> bool:
+        """Whether a layer has a hook, or a parameter that is frozen or has one: then it is to be called itself."""
+        return any(self._hooks) or any(
+            p.grad is None or p._backward_hooks for p in (*self.weights, *self.biases)
+        )
+
+    def rates(self) -> list[float | None]:
+        """By layer, of dropout after a ReLU, 0 for none; None for no ReLU, which only the last may be without."""
+        return [None if after is None else after.p if after.training else 0.0 for after in self.after]
 
 
 def _parts(module: Layered) -> list[Any]:
     return [module.first, *module.layers]
 
 
-def _layers(parts: Sequence[Any]) -> Iterator[Layer]:
-    for index in range(0, len(parts), 2):
-        yield parts[index], parts[index + 1] if index + 1 < len(parts) else None
-
-
-def _is_watched(part: nn.Module) -> bool:
-    """Whether a layer has a hook, or a parameter that is frozen or has one: then it is to be called itself."""
-    if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
-        return True
-    return isinstance(part, Dense) and any(
-        p.grad is None or p._backward_hooks for p in (part.weight, part.bias)
-    )
-
-
-def _rate(after: ReLUDropout) -> float:
-    return after.p if after.training else 0.0
-
-
 class _Through(torch.autograd.Function):
     """Rows [B, V] and what is the same for all of them, [1, C], through layers."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        rows: Tensor,
-        constant: Tensor | None,
-        weight: Tensor,
-        layers: Sequence[Layer],
-        workspace: Workspace,
-    ) -> Tensor:
-        ctx.rates = [None if after is None else _rate(after) for _, after in layers]
-        ctx.layers = layers
-        ctx.plan = _plan(rows, constant, layers, ctx.rates, workspace)
-        values = (
-            _forward(rows, constant, layers, ctx.rates) if ctx.plan is None else [rows, ctx.plan.forward()]
-        )
+    def forward(ctx: Any, rows: Tensor, constant: Tensor | None, weight: Tensor, tower: Tower) -> Tensor:
+        ctx.tower, ctx.rates = tower, tower.rates()
+        ctx.plan = _plan(tower, rows, constant, ctx.rates)
+        planned = ctx.plan is not None
+        values = [rows, ctx.plan.forward()] if planned else _forward(tower, rows, constant, ctx.rates)
         ctx.save_for_backward(constant, *values)
         return values[-1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         constant, *values = ctx.saved_tensors
         if ctx.rates[-1] is not None:
             grad = grad.clone(memory_format=torch.contiguous_format)  # another's, not to be changed
         wanted = ctx.needs_input_grad[:2]
         if ctx.plan is None:
-            return *_backward(grad, constant, values, ctx.layers, ctx.rates, wanted), None, None, None
-        return *ctx.plan.backward(grad, *wanted), None, None, None
+            return *_backward(ctx.tower, grad, constant, values, ctx.rates, wanted), None, None
+        return *ctx.plan.backward(grad, *wanted), None, None
 
 
-def _plan(
-    rows: Tensor,
-    constant: Tensor | None,
-    layers: Sequence[Layer],
-    rates: Sequence[float | None],
-    workspace: Workspace,
-) -> Any:
+def _plan(tower: Tower, rows: Tensor, constant: Tensor | None, rates: Sequence[float | None]) -> Any:
     """To go through layers compiled, or None."""
     loops = compiled.loops()
     if loops is None or loops.through is None:
         return None
     from mamdr.engine.plan import plan_of  # imports numba, as those who loaded the loops have
 
-    return plan_of(rows, constant, [dense for dense, _ in layers], rates, workspace)
+    return plan_of(loops, tower, rows, constant, rates)
 
 
 def _forward(
-    rows: Tensor, constant: Tensor | None, layers: Sequence[Layer], rates: Sequence[float | None]
+    tower: Tower, rows: Tensor, constant: Tensor | None, rates: Sequence[float | None]
 ) -> list[Tensor]:
     """The rows, and each layer's values."""
     values = [rows]
-    for index, (dense, _) in enumerate(layers):
-        given, bias, rate = values[-1], dense.bias.detach(), rates[index]
+    for index, (dense, rate) in enumerate(zip(tower.dense, rates, strict=True)):
+        given, bias = values[-1], dense.bias.detach()
         if not index and constant is not None:
             bias = torch.addmv(bias, dense.weight[:, given.shape[1] :], constant[0])
         out = given @ dense.weight[:, : given.shape[1]].t()
@@ -144,25 +139,25 @@ def _forward(
 
 
 def _backward(
+    tower: Tower,
     grad: Tensor,
     constant: Tensor | None,
     values: Sequence[Tensor],
-    layers: Sequence[tuple[Any, Any]],
     rates: Sequence[float | None],
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of rows and constant; those of weights and biases are added to."""
     of_rows, of_constant = wanted
-    for index in reversed(range(len(layers))):
-        dense, given, rate = layers[index][0], values[index], rates[index]
+    for index in reversed(range(len(rates))):
+        weight, bias, given, rate = tower.weights[index], tower.biases[index], values[index], rates[index]
         if rate is not None:
             pass_back_(grad, values[index + 1], rate)
         width, sums = given.shape[1], grad.sum(0)
-        dense.bias.grad.add_(sums)
-        dense.weight.grad[:, :width].addmm_(grad.t(), given)
+        bias.grad.add_(sums)
+        weight.grad[:, :width].addmm_(grad.t(), given)
         if not index and constant is not None:
-            dense.weight.grad[:, width:].addr_(sums, constant[0])
+            weight.grad[:, width:].addr_(sums, constant[0])
         if index or of_rows:
-            grad = grad @ dense.weight[:, :width]
-    back = (sums @ layers[0][0].weight[:, width:]).unsqueeze(0) if of_constant else None
+            grad = grad @ weight[:, :width]
+    back = (sums @ tower.weights[0][:, width:]).unsqueeze(0) if of_constant else None
     return grad if of_rows else None, back

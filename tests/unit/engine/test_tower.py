@@ -14,7 +14,7 @@ from mamdr.data.domains import Dataset
 from mamdr.engine import Session, Walker, WalkOptions, compiled, trace
 from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import packed
-from mamdr.engine.tower import is_tower, through
+from mamdr.engine.tower import Tower, is_tower
 from mamdr.models.layers import Dense, Hidden, Layered, ReLUDropout, dense
 from mamdr.models.mlp import MLP, MLPConfig
 
@@ -57,7 +57,7 @@ def _trained(made: Layered, rows: Tensor, constant: Tensor | None, one_go: bool)
     wanted = [value for value in (rows, constant) if value is not None]
     given = [value.detach().clone().requires_grad_(value.requires_grad) for value in wanted]
     torch.default_generator.manual_seed(5)
-    out = through(made, Workspace(), *given) if one_go else Layered.through(made, *given)
+    out = Tower(made, Workspace()).through(*given) if one_go else Layered.through(made, *given)
     upstream = torch.randn(out.shape, generator=torch.Generator().manual_seed(6))
     kept = upstream.clone()
     out.backward(upstream)
@@ -92,7 +92,7 @@ def test_values_and_gradients_are_those_of_the_layers_one_by_one(
 def test_two_losses_of_one_result_add_up() -> None:
     made = _prepared(Network(20, (32,), 0.5))
     rows = torch.randn(40, 20, generator=torch.Generator().manual_seed(1))
-    out = through(made, Workspace(), rows)
+    out = Tower(made, Workspace()).through(rows)
     out.sum().backward(retain_graph=True)
     once = [parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None]
     out.sum().backward()
@@ -103,7 +103,7 @@ def test_two_losses_of_one_result_add_up() -> None:
 @pytest.mark.usefixtures("_loops")
 def test_what_diverged_is_seen() -> None:
     made = _prepared(Network(4, (32,), 0.5))
-    assert math.isnan(float(through(made, Workspace(), torch.full((64, 4), math.nan)).detach().sum()))
+    assert math.isnan(float(Tower(made, Workspace()).through(torch.full((64, 4), math.nan)).detach().sum()))
 
 
 def _hook(made: Network) -> None:
@@ -122,16 +122,19 @@ def _freeze(made: Network) -> None:
 def test_where_somebody_looks_each_layer_is_called(change: object) -> None:
     made = _prepared(Network(20, (32,), 0.5))
     change(made)  # type: ignore[operator]
-    assert type(through(made, Workspace(), torch.randn(8, 20)).grad_fn).__name__ == "AddmmBackward0"
+    assert type(Tower(made, Workspace()).through(torch.randn(8, 20)).grad_fn).__name__ == "AddmmBackward0"
 
 
 def test_without_gradients_or_in_other_types_each_layer_is_called() -> None:
     made = _prepared(Network(20, (32,), 0.5))
     with torch.no_grad():
-        assert through(made, Workspace(), torch.randn(8, 20)).grad_fn is None
+        assert Tower(made, Workspace()).through(torch.randn(8, 20)).grad_fn is None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert through(made, Workspace(), torch.randn(8, 20)).dtype == torch.bfloat16
-    assert through(made.double(), Workspace(), torch.randn(8, 20, dtype=torch.float64)).dtype == torch.float64
+        assert Tower(made, Workspace()).through(torch.randn(8, 20)).dtype == torch.bfloat16
+    assert (
+        Tower(made.double(), Workspace()).through(torch.randn(8, 20, dtype=torch.float64)).dtype
+        == torch.float64
+    )
 
 
 class _Own(Hidden):
