@@ -212,6 +212,7 @@ class Binding:
             place = self._place(held, table, ids)
             if held.weight is not None and held.weight.requires_grad and torch.is_grad_enabled():
                 held.touched.append(place)
+            place = place.to(ids.dtype)
             return ((place, *args[1:]), kwargs) if args else (args, {**kwargs, "input": place})
         places = held.slots.index_select(0, ids.reshape(-1).long()).view(ids.shape)
         if places.numel() and int(places.min()) < 0:

@@ -22,7 +22,7 @@ DATA = tiny_market((30, 21, 10))
 
 
 @pytest.mark.parametrize("width", [1, 3, 32])
-@pytest.mark.parametrize("shape", [(50,), (10, 4), (0,)])
+@pytest.mark.parametrize("shape", [(50,), (10, 4), (0,), (1,)])
 def test_a_gradient_is_that_of_an_embedding_to_the_bit(width: int, shape: tuple[int, ...]) -> None:
     random = torch.Generator().manual_seed(width)
     ids = torch.randint(9, shape, generator=random, dtype=torch.int32)

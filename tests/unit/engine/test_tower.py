@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import sys
 
@@ -11,12 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
-from mamdr.engine import Session, Walker, WalkOptions, compiled, trace
+from mamdr.engine import Session, Walker, WalkOptions, compiled, inner, trace
 from mamdr.engine.arena import Workspace
 from mamdr.engine.dropout import packed
+from mamdr.engine.matmul import Matmul
 from mamdr.engine.tower import Tower, is_tower
 from mamdr.models.layers import Dense, Hidden, Layered, ReLUDropout, dense
 from mamdr.models.mlp import MLP, MLPConfig
+from mamdr.parameters import LocalStore
+from mamdr.strategies import Leg, Walk
+from mamdr.testing import tiny_market
+from mamdr.testing.lab import at_work
 
 
 class Network(Layered):
@@ -234,3 +241,63 @@ def test_without_numba_there_are_no_loops(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "numba", None)
     compiled.load()
     assert compiled.loops() is None
+
+
+def test_which_layers_are_gone_through_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def planned(made: Layered, rows: int = 8) -> bool:
+        out = Tower(_prepared(made), Workspace()).through(torch.randn(rows, 20))
+        return out.grad_fn.plan is not None  # type: ignore[union-attr]
+
+    loops = _load()
+    if not loops:
+        pytest.skip("numba is not installed")
+    assert planned(Network(20, (128, 64), 0.5))
+    assert planned(Hidden(20, (64,), 0.0))
+    assert not planned(Network(20, (64, 32), 0.5))  # torch adds 32 columns in another order
+    assert not planned(Network(20, (64,), 0.5), rows=0)
+    other = Matmul()
+    other._able = True
+    other.use(True)
+    try:
+        assert not planned(Network(20, (64,), 0.5))  # another library's products
+    finally:
+        other.restore()
+    monkeypatch.setattr(compiled, "_loaded", {"loops": dataclasses.replace(loops, through=None)})
+    assert not planned(Network(20, (64,), 0.5))
+
+
+def test_products_that_are_not_torchs_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _load():
+        pytest.skip("numba is not installed")
+    monkeypatch.setattr(compiled, "_loaded", {})
+    monkeypatch.setattr(compiled, "_given", lambda loop, *_: lambda *arguments: None)
+    compiled.load()
+    loops = compiled.loops()
+    assert loops
+    assert loops.through is None
+    monkeypatch.setattr(compiled, "_loaded", {})
+    monkeypatch.setattr(compiled, "_routines", lambda: None)
+    compiled.load()
+    loops = compiled.loops()
+    assert loops
+    assert loops.through is None
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_walk_is_the_same_compiled_or_not(frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _load():
+        pytest.skip("numba is not installed")
+    data = tiny_market((300, 210, 33))
+    draw = torch.Generator().manual_seed(1)
+    vectors = {name: torch.randn(size, 6, generator=draw) for name, size in data.schema.ids.items()}
+    module = MLP(data.schema, MLPConfig(embedding=8, hidden=(128, 64)), vectors if frozen else None)
+    moved = []
+    for _ in range(2):
+        options = WalkOptions(batch_size=64, inner=inner.Adam(lr=0.01))
+        with at_work(copy.deepcopy(module), data, options) as (session, _):
+            store = LocalStore.of(module, session.space)
+            walk = Walk(store, (Leg((2,)), Leg((0,)), Leg((0, 1))), seed=9)
+            moved.append(Walker(session)(walk).displacement.flat.clone())
+        monkeypatch.setattr(compiled, "_loaded", {})
+    assert torch.equal(*moved)
+    assert float(moved[0].abs().max()) > 0
