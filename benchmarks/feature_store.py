@@ -33,7 +33,7 @@ import polars as pl
 import torch
 
 from benchmarks import harness
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.feature_store import FeatureStore, UpdatableStore, create, open_store
 from mamdr.feature_store.folder import open_updatable
 from mamdr.feature_store.snapshot import Snapshot

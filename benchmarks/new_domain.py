@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks import harness
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
 from mamdr.data.readers import table as reader

@@ -44,7 +44,7 @@ import torch
 from benchmarks import harness
 from benchmarks.http_load import Load, Request, as_fast_as_it_goes, at_rate
 from mamdr.client import Client
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import Dataset
 from mamdr.feature_store import create
 from mamdr.registry import Registry, publish

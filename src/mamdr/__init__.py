@@ -6,12 +6,19 @@
 ('domain-00000', 'domain-00001', 'domain-00002')
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
 from mamdr import combiners, engine, errors, models, parameters, strategies
 from mamdr.data import Dataset, Schema
-from mamdr.data.market import synthetic_market
+from mamdr.lazily import late
 from mamdr.training import Recipe, Run, Trainer, TrainOptions, fit
+
+if TYPE_CHECKING:
+    from mamdr.data.market import synthetic_market
 
 __all__ = [
     "Dataset",
@@ -30,3 +37,7 @@ __all__ = [
     "strategies",
     "synthetic_market",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return late(__name__, {"synthetic_market": "data.market"}, name)

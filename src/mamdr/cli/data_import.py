@@ -12,7 +12,7 @@ from mamdr.cli.data_figures import show
 from mamdr.cli.data_options import CtrRatio, Memory, Out, Overwrite, Seed, Users, ratio_of, sampled
 from mamdr.cli.progress import progress_bar
 from mamdr.data import storage
-from mamdr.data.build import LONGEST, Lengths, build
+from mamdr.data.building import LONGEST, Lengths, build
 from mamdr.data.domains import Dataset
 from mamdr.data.interactions import Columns
 from mamdr.data.larger import build_larger, rows_in

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mamdr.data.build import Ratio
+from mamdr.data.building import Ratio
 from mamdr.errors import ConfigError
 
 Out = Annotated[Path, typer.Option("--out", help="The data folder to make.")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from mamdr.config import lookup
-from mamdr.data.build import Ratio, build
+from mamdr.data.building import Ratio, build
 from mamdr.data.domains import Dataset
 from mamdr.data.download import Remote, download
 from mamdr.data.interactions import domain_names

@@ -19,7 +19,7 @@ import torch
 from mamdr.data import negatives, storage
 from mamdr.data.appending import Column
 from mamdr.data.arrays import Array, as_columns, fitting, grouped
-from mamdr.data.build import LONGEST, Lengths, Ratio, by_groups, said
+from mamdr.data.building import LONGEST, Lengths, Ratio, by_groups, said
 from mamdr.data.domains import SPLITS, Dataset, content_of, vocabulary_path
 from mamdr.data.partitions import Scan
 from mamdr.data.portion import Known, Plan, Portion, Progress, portion

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import Dataset
 from mamdr.data.larger import build_larger, rows_in
 from mamdr.data.market_features import with_features

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mamdr.data.build import Lengths, cut
+from mamdr.data.building import Lengths, cut
 from mamdr.data.coding import Values, groups, merged, values_of
 from mamdr.data.interactions import concatenate, domain_names
 from mamdr.errors import DataError

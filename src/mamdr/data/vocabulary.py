@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from mamdr.errors import DataError
+
+if TYPE_CHECKING:  # 30 MB that training on arrays does without
+    import polars as pl
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2
 """Id 0 pads, id 1 stands for every value that train did not hold, real values start at 2."""
@@ -22,6 +24,7 @@ class Vocabulary:
     Args:
         values: distinct, sorted, without nulls; strings or integers.
 
+    >>> import polars as pl
     >>> words = Vocabulary.fit(pl.Series(["pear", "apple", "pear"]))
     >>> words.size, words.encode(pl.Series(["apple", "fig", "pear"])).tolist(), words.decode(3)
     (4, [2, 1, 3], 'pear')
@@ -42,6 +45,8 @@ class Vocabulary:
 
     def encode(self, column: pl.Series) -> npt.NDArray[np.int32]:
         """Ids, int32 [N]; values that are not in the vocabulary become 1. Cost: one hash join."""
+        import polars as pl
+
         if column.dtype != self.values.dtype:
             column = column.cast(self.values.dtype)
         known = pl.DataFrame({"value": self.values, "id": np.arange(FIRST, self.size, dtype=np.int32)})
@@ -62,6 +67,8 @@ class Vocabulary:
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
         """Read what `to_bytes` wrote."""
+        import polars as pl
+
         try:
             return cls(pl.read_parquet(path, memory_map=False)["value"])
         except (pl.exceptions.PolarsError, OSError) as error:

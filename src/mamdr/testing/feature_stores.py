@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.market_features import with_features
 from mamdr.data.rows import Batch

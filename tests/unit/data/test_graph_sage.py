@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tests.oracles import graph as oracle
 
 from mamdr.data import graph_sage
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.graph import Graph
 from mamdr.data.graph_sage import GraphSage, Sage, add_vectors, edge_loss

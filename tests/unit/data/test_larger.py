@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mamdr.data import storage
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.larger import build_larger
 from mamdr.data.market import synthetic_market, write_market
 from mamdr.data.readers.table import read, read_chunks

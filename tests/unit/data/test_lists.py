@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles.features import list_ids
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.interactions import Columns, canonical
 from mamdr.data.readers import table

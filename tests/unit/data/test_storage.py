@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from mamdr.data import storage
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import Dataset
 from mamdr.errors import DataError
 
@@ -158,7 +158,7 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 KILLED = """
 import os, signal, sys
 import numpy as np, polars as pl
-from mamdr.data.build import build
+from mamdr.data.building import build
 rows = {"user_id": ["u", "v"], "item_id": ["a", "b"], "domain": ["x", "x"]}
 data, real, left = build(pl.DataFrame(rows), name="made"), np.save, [3]
 def save(*args, **options):

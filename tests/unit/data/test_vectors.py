@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from tests.oracles.features import scale, vector_rows
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.domains import SPLITS, Dataset
 from mamdr.data.vectors import Vectors
 from mamdr.data.vocabulary import Vocabulary

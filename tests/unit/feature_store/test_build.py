@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.vectors import Vectors
 from mamdr.errors import DataError
 from mamdr.feature_store import create, open_store

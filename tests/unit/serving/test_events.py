@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.readers import table
 from mamdr.errors import ConfigError, DataError
 from mamdr.serving.events import EventLog, EventSettings

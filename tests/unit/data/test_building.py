@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles.data import negative_counts, split_counts
 
-from mamdr.data.build import build
+from mamdr.data.building import build
 from mamdr.data.catalog import source
 from mamdr.data.describe import describe
 from mamdr.data.domains import SPLITS, Dataset
