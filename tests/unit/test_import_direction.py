@@ -13,7 +13,7 @@ import mamdr
 ROOT = Path(mamdr.__file__).parent
 
 LAYERS = [
-    ["errors", "files", "pcg", "seeds", "memory"],
+    ["errors", "files", "lazily", "pcg", "seeds", "memory"],
     ["config"],
     ["data", "parameters", "evaluation.auc"],
     ["models", "engine", "strategies", "combiners", "feature_store", "evaluation.metrics"],
