@@ -38,6 +38,9 @@ class TrainOptions:
         choose: "run" serves every domain by the round of the run's highest `monitor`; "domain" serves each by the round
             (and, with `shares`, by the share there) of its own highest validation AUC. When to stop is the same.
             Costs P values and its own rows for each domain (`training.own_rounds`).
+        mean_within: with `choose` "domain", serve a domain with the mean of those of its rounds whose validation AUC is
+            at most so many standard errors from its highest: rounds that its validation rows cannot tell apart. 0 for
+            the best alone. Costs nothing more.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 50
@@ -52,3 +55,4 @@ class TrainOptions:
     shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     shrink: bool = False
     choose: Literal["run", "domain"] = "run"
+    mean_within: Annotated[float, Field(ge=0, le=3)] = 0.0

@@ -8,6 +8,11 @@ for all is a compromise. What a domain is served with at its own best round is k
 for the dense part and for the table rows that the domain's training and validation data touch; other rows are those of
 the run's best round.
 With a share of 0 among the λ no domain is below the shared parameters of any round on validation.
+
+The best of many rounds by a few hundred rows is in part the luckiest. With `within` > 0 a domain is served with the
+mean over the rounds that its rows cannot tell from the best: those whose AUC lies within so many standard errors of it
+(which trees are as good as the best: Breiman et al. 1984, section 3.4.3; weights along a trajectory may be averaged:
+Izmailov et al. 2018). It is a running mean: a round that is better by more begins it anew, whichever came before.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -27,11 +32,21 @@ from mamdr.engine.look import looking
 from mamdr.engine.rows import Rows
 from mamdr.engine.trace import probe
 from mamdr.errors import ConfigError
+from mamdr.evaluation.auc import standard_error
 from mamdr.evaluation.metrics import Metrics
-from mamdr.parameters import Ids
+from mamdr.parameters import Ids, Point
 from mamdr.parameters.point import union_ids
 from mamdr.strategies import State, Strategy
 from mamdr.training.shares import share_aucs
+
+
+class Own(NamedTuple):
+    """A domain's highest validation AUC, the round and the share that had it, and over how many rounds the mean is."""
+
+    auc: float
+    round: int
+    share: float
+    rounds: int = 1
 
 
 @dataclass
@@ -40,14 +55,16 @@ class OwnRounds:
 
     Args:
         shares: the λ to try; none for 1 alone.
-        best: by domain, its highest validation AUC, the round and the share that had it.
+        within: standard errors of the highest AUC within which rounds are averaged; 0 for the best alone.
+        best: by domain.
 
     Cost: P values and its own rows for each domain, in memory and in every checkpoint; with shares, a pass over the
     validation rows for each share and round.
     """
 
     shares: Sequence[float] = ()
-    best: dict[int, tuple[float, int, float]] = field(default_factory=dict)
+    within: float = 0.0
+    best: dict[int, Own] = field(default_factory=dict)
 
     def update(
         self,
@@ -68,17 +85,31 @@ class OwnRounds:
             if figures.auc is None:
                 continue
             auc, share = max(((auc, -share) for share, auc in tried.get(domain, {1.0: figures.auc}).items()))
-            if domain in self.best and auc <= self.best[domain][0]:
+            found = Own(auc, state.round, kept.get(domain, -share))
+            known = self.best.get(domain)
+            margin = 0.0
+            if known is not None and self.within:
+                highest, negatives = max(auc, known.auc), figures.samples - figures.positives
+                margin = self.within * standard_error(highest, figures.positives, negatives)
+            if known is not None and (auc < known.auc - margin or (auc <= known.auc and not margin)):
                 continue
-            self.best[domain] = (auc, state.round, kept.get(domain, -share))
             served = dataclasses.replace(plain, shares={domain: -share})
-            state.chosen[domain] = strategy.params_for(served, domain).pull(_rows(session, domain))
+            point = strategy.params_for(served, domain).pull(_rows(session, domain))
+            if known is None or auc > known.auc + margin:
+                self.best[domain], state.chosen[domain] = found, point
+                continue
+            better = found if auc > known.auc else known
+            self.best[domain] = better._replace(rounds=known.rounds + 1)
+            mean = torch.lerp(state.chosen[domain].flat, point.flat, 1 / (known.rounds + 1))
+            state.chosen[domain] = Point(point.space, point.ids, mean)
 
     def told(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What an event tells: by domain's name the round, the share, and its validation AUC."""
+        """What an event tells: by domain's name the round, the share, and its validation AUC; of a mean of several
+        rounds how many, and of the best of them the rest."""
         return {
-            names[domain]: {"round": round, "share": share, "val_auc": auc}
-            for domain, (auc, round, share) in sorted(self.best.items())
+            names[domain]: {"round": own.round, "share": own.share, "val_auc": own.auc}
+            | ({"rounds": own.rounds} if self.within else {})
+            for domain, own in sorted(self.best.items())
         }
 
     def to_json(self) -> list[list[Any]]:
@@ -87,7 +118,7 @@ class OwnRounds:
 
     def load(self, said: Sequence[Sequence[Any]]) -> None:
         """Go on from what a checkpoint holds."""
-        self.best = {domain: (auc, round, share) for domain, auc, round, share in said}
+        self.best = {domain: Own(*own) for domain, *own in said}
 
 
 def _rows(session: Session, domain: int) -> Ids:

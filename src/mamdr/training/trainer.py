@@ -89,6 +89,12 @@ class Trainer:
                 "shares to choose from",
                 "Set train.shares to [0.0, 0.5, 1.0]",
             )
+        if options.mean_within and options.choose != "domain":
+            raise ConfigError(
+                f"train.mean_within = {options.mean_within:g} with train.choose = {options.choose!r}",
+                "rounds that a domain chooses for itself",
+                "Set train.choose to 'domain'",
+            )
         self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
@@ -96,7 +102,8 @@ class Trainer:
         self.specific = specific or Specific()
         self.space = self.specific.applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
-        self.own = OwnRounds(() if options.shrink else options.shares) if options.choose == "domain" else None
+        own = OwnRounds(() if options.shrink else options.shares, options.mean_within)
+        self.own = own if options.choose == "domain" else None
         self._best: State | None = None
         self._said: list[str] = []
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +12,12 @@ from tests.unit.training.test_shares import data
 
 import mamdr
 from mamdr.errors import ConfigError
+from mamdr.evaluation.auc import standard_error
 from mamdr.models import build
 from mamdr.strategies import DomainNegotiation, Strategy, served
 from mamdr.testing.lab import parameters_of, same_bits
-from mamdr.training import Run
+from mamdr.training import Run, own_rounds
+from mamdr.training.own_rounds import OwnRounds
 
 SHARES = (0.0, 0.5, 1.0)
 
@@ -102,6 +106,59 @@ def test_stopped_and_resumed_it_chooses_as_a_straight_run(tmp_path: Path) -> Non
     opened = Run.open(tmp_path / "straight", module=module, data=market)
     assert same_bits(opened.state, straight.state)
     assert opened.evaluate("test") == straight.evaluate("test") == train(None, 6).evaluate("test")
+
+
+@pytest.mark.parametrize("within", [0.0, 0.3, 3.0])
+def test_rounds_that_validation_cannot_tell_apart_are_averaged(
+    within: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, list[tuple[float, torch.Tensor]]] = {}
+    update = OwnRounds.update
+
+    def watched(
+        self: OwnRounds, session: Any, strategy: Strategy, state: Any, metrics: Any, kept: Any
+    ) -> None:
+        for domain, figures in enumerate(metrics.domains):
+            rows = own_rounds._rows(session, domain)
+            point = strategy.params_for(replace(state, chosen={}), domain).pull(rows)
+            seen.setdefault(domain, []).append((figures.auc, point.flat.clone()))
+        update(self, session, strategy, state, metrics, kept)
+
+    monkeypatch.setattr(OwnRounds, "update", watched)
+    run = train(tmp_path / "run", mean_within=within)
+    counts = []
+    for domain, rounds in seen.items():
+        labels = run.data.val.labels[run.data.val.offsets[domain] : run.data.val.offsets[domain + 1]]
+        positives = int(labels.sum())
+        chosen, best = [], -1.0
+        for auc, values in rounds:
+            near = (
+                within * standard_error(max(auc, best), positives, len(labels) - positives) if chosen else 0
+            )
+            if auc > best + near:
+                chosen = [values]
+            elif within and auc >= best - near:
+                chosen.append(values)
+            best = max(best, auc)
+        counts.append(len(chosen))
+        torch.testing.assert_close(
+            run.state.chosen[domain].flat, sum(chosen) / len(chosen), rtol=0, atol=1e-6
+        )
+    (event,) = [event for event in run.events if event["event"] == "own_rounds"]
+    assert [told.get("rounds", 1) for told in event["domains"].values()] == counts
+    assert max(counts) == 1 if not within else max(counts) > 1
+    assert event["val"]["mean_auc"] == run.evaluate("val").mean_auc
+
+
+def test_a_mean_of_rounds_goes_on_after_a_stop(tmp_path: Path) -> None:
+    straight = train(tmp_path / "straight", 6, mean_within=1.0)
+    train(tmp_path / "stopped", 3, mean_within=1.0)
+    assert same_bits(train(tmp_path / "stopped", 6, mean_within=1.0, resume=True).state, straight.state)
+
+
+def test_a_mean_of_rounds_wants_rounds_of_a_domains_own() -> None:
+    with pytest.raises(ConfigError, match=r"train\.mean_within = 0\.5 with train\.choose = 'run'"):
+        train(None, choose="run", mean_within=0.5)
 
 
 def test_training_does_not_see_what_is_chosen(tmp_path: Path) -> None:
