@@ -41,9 +41,9 @@ class Workspace:
         """A block of at least `size` values, content not defined."""
         self._taken += 1
         if self._taken > len(self._blocks):
-            self._blocks.append(torch.empty(size))
+            self._blocks.append(torch.empty(size, dtype=torch.float32))
         elif len(self._blocks[self._taken - 1]) < size:
-            self._blocks[self._taken - 1] = torch.empty(size)
+            self._blocks[self._taken - 1] = torch.empty(size, dtype=torch.float32)
         return self._blocks[self._taken - 1]
 
 

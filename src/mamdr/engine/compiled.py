@@ -64,38 +64,29 @@ def load() -> None:
 def _compiled(numba: Any) -> Loops:
     from mamdr.engine import compiled_loops as source
 
-    number, values = numba.types.int64, numba.types.CPointer(numba.types.float32)
-    scale, plan, words = (
-        numba.types.float32,
-        numba.types.CPointer(number),
-        numba.types.CPointer(numba.types.uint32),
-    )
+    number, scale, pointer = numba.types.int64, numba.types.float32, numba.types.CPointer
+    values, words, plan = pointer(scale), pointer(numba.types.uint32), pointer(number)
     relu_dropout = _made(numba, source.relu_dropout, values, values, words, scale, number, number)
     pass_back = _made(numba, source.pass_back, values, values, scale, number)
-    routines = _routines()
+    bare, routines = Loops(relu_dropout, pass_back), _routines()
     if routines is None:
-        return Loops(relu_dropout, pass_back)
+        return bare
     layers = [
         _made(numba, loop, number, number, plan, number, number, values, plan, number)
         for loop in (source.through, source.back)
     ]
     through, back = (_given(loop, *routines) for loop in layers)
-    return (
-        Loops(relu_dropout, pass_back, through, back)
-        if _agrees(source, through)
-        else Loops(relu_dropout, pass_back)
-    )
+    return Loops(relu_dropout, pass_back, through, back) if _agrees(source, through) else bare
 
 
 def _agrees(source: Any, through: Callable[..., None]) -> bool:
     """Whether a product that is made by the routines found is torch's to the bit: it is not assumed."""
     draw = torch.Generator().manual_seed(0)
-    rows, weight, bias = (torch.randn(size, generator=draw) for size in ((70, 24), (64, 24), (64,)))
-    out, plan, same = (
-        torch.empty(70, 64),
-        torch.zeros(source.FIELDS, dtype=torch.int64),
-        torch.zeros(3, dtype=torch.int64),
+    rows, weight, bias = (
+        torch.randn(size, generator=draw, dtype=torch.float32) for size in ((70, 24), (64, 24), (64,))
     )
+    out = torch.empty(70, 64, dtype=torch.float32)
+    plan, same = (torch.zeros(size, dtype=torch.int64) for size in (source.FIELDS, 3))
     layer = (weight.data_ptr(), 24, bias.data_ptr(), rows.data_ptr(), 24, out.data_ptr(), 64, 0, 0)
     plan[: len(layer)] = torch.tensor(layer)
     through(plan.data_ptr(), 1, 70, bias.data_ptr(), same.data_ptr(), 0)

@@ -65,7 +65,8 @@ class Plan:
         count, tower = len(self.rows), self.tower
         *inner, last = tower.sizes
         # Layer by layer [B, size]; and room for the first one's bias, with what is the same for all rows.
-        made, out = tower.workspace.take(count * sum(inner) + tower.sizes[0]), torch.empty(count, last)
+        made = tower.workspace.take(count * sum(inner) + tower.sizes[0])
+        out = torch.empty(count, last, dtype=torch.float32)
         drops = [layer for layer, rate in enumerate(self.rates) if rate]
         drawn = kept([(count * tower.sizes[layer], self.rates[layer] or 0.0) for layer in drops])
         words = {layer: bits.data_ptr() for layer, bits in zip(drops, drawn, strict=True)}
