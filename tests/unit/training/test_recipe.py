@@ -102,6 +102,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "shares": (),
         "shrink": False,
         "choose": "run",
+        "mean_within": 0.0,
     }
     assert tables["specific"] == {"parameters": "all"}
     assert tables["inner"] == {"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
