@@ -18,11 +18,10 @@ types: Any = numba.types
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic
 
-WEIGHT, STRIDE, BIAS, GIVEN, WIDTH, OUT, SIZE, WORDS, RELU, WEIGHT_GRAD, BIAS_GRAD, GRAD, GIVEN_GRAD = range(
-    13
-)
+WEIGHT, STRIDE, BIAS, GIVEN, WIDTH, OUT, SIZE, WORDS, RELU = range(9)
+WEIGHT_GRAD, BIAS_GRAD, GRAD, GIVEN_GRAD = range(9, 13)
 FIELDS = 13
-"""What a plan says of a layer, in int64; the last four are for the way back. A stride is that of the weight's rows, in
+"""What a plan says of a layer, in int64, the second line for the way back. A stride is that of the weight's rows, in
 values.
 
     out [rows, SIZE] = given [rows, WIDTH] · weight [SIZE, WIDTH]ᵀ + bias, and then, if RELU, ReLU and dropout by WORDS
@@ -31,7 +30,8 @@ values.
 """
 
 CONSTANT, CONSTANT_WIDTH, CONSTANT_GRAD = 0, 1, 2
-"""What is said of the values that the first layer is given for all rows alike; a width of 0 for none."""
+"""What is said, in int64, of the values that the first layer is given for all rows alike: where they are, how many (0
+for none), and where their gradient is to be (0 for nowhere)."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO, _YES = ord("N"), ord("T")
@@ -158,7 +158,7 @@ def through(
         gemm, gemv: where BLAS's routines are.
         plan: [layers, FIELDS].
         scales: by layer, what values that are kept are multiplied by.
-        same: CONSTANT ...
+        same: [3], CONSTANT and what follows it.
         bias: room for the first layer's bias with what is the same for all rows.
     """
     for layer in range(layers):

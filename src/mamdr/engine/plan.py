@@ -96,8 +96,13 @@ class Plan:
         of_given, of = 0 if rows is None else rows.data_ptr(), grads.data_ptr()
         layers = zip(tower.weights, tower.biases, tower.sizes, strict=True)
         for layer, (weight, bias, size) in enumerate(layers):
-            of, end = of if layer < len(inner) else grad.data_ptr(), (layer + 1) * field.FIELDS
-            self.told[end - 4 : end] = weight.grad.data_ptr(), bias.grad.data_ptr(), of, of_given
+            of, at = of if layer < len(inner) else grad.data_ptr(), layer * field.FIELDS
+            self.told[at + field.WEIGHT_GRAD : at + field.FIELDS] = (
+                weight.grad.data_ptr(),
+                bias.grad.data_ptr(),
+                of,
+                of_given,
+            )
             of_given, of = of, of + 4 * count * size
         back_to = 0 if constant is None else constant.data_ptr()
         self._call(self.loops.back, back_to, grads.data_ptr() + 4 * count * sum(inner))

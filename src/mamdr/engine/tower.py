@@ -3,7 +3,7 @@
 Autograd makes a tensor for each operation: a product, its values after ReLU and dropout, the gradient of each, a
 weight's gradient before it is added to the one that is kept. Those of a mini-batch of 1,024 rows come to several times
 what a core's cache holds. Here a layer has its values and their gradient, both changed in place, and gradients of
-weights are added where they are kept. With numba the passes between products are compiled (`engine.compiled`).
+weights are added where they are kept. With numba all of them are one compiled call (`engine.plan`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ Izmailov et al. 2018). It is a running mean: a round that is better by more begi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -47,6 +48,9 @@ class Own(NamedTuple):
     round: int
     share: float
     rounds: int = 1
+
+
+_NONE = Own(-math.inf, 0, 1.0, 0)
 
 
 @dataclass
@@ -86,16 +90,14 @@ class OwnRounds:
                 continue
             auc, share = max(((auc, -share) for share, auc in tried.get(domain, {1.0: figures.auc}).items()))
             found = Own(auc, state.round, kept.get(domain, -share))
-            known = self.best.get(domain)
-            margin = 0.0
-            if known is not None and self.within:
-                highest, negatives = max(auc, known.auc), figures.samples - figures.positives
-                margin = self.within * standard_error(highest, figures.positives, negatives)
-            if known is not None and (auc < known.auc - margin or (auc <= known.auc and not margin)):
+            known, negatives = self.best.get(domain, _NONE), figures.samples - figures.positives
+            margin = self.within * standard_error(max(auc, known.auc), figures.positives, negatives)
+            anew = auc > known.auc + margin
+            if not anew and not (self.within and auc >= known.auc - margin):
                 continue
             served = dataclasses.replace(plain, shares={domain: -share})
             point = strategy.params_for(served, domain).pull(_rows(session, domain))
-            if known is None or auc > known.auc + margin:
+            if anew:
                 self.best[domain], state.chosen[domain] = found, point
                 continue
             better = found if auc > known.auc else known
