@@ -38,8 +38,8 @@ class Batched:
     and is equal there too; on a GPU, and where a module draws random numbers in another way, the draws are others.
 
     Walked one by one, with a word to `told` the first time: walks of one alone; legs that mix domains, combine
-    gradients, look ahead or are a part of a pass; walks with a table above `LAZY_ABOVE` values that an Adam steps
-    lazily; columns of lists; batch normalisation and other buffers that move; bags of embeddings, `max_norm`,
+    gradients, look ahead or are a part of a pass; walks with a table that an Adam steps lazily (`WalkOptions.rows`);
+    columns of lists; batch normalisation and other buffers that move; bags of embeddings, `max_norm`,
     `scale_grad_by_freq`, padding in some of a weight's embeddings alone; modules whose logit of a row depends on the
     batch's other rows (a batch is filled up with rows of weight zero) or on draws of their own; and modules that
     `torch.vmap` cannot take.
@@ -164,8 +164,9 @@ class Batched:
 
     def _lazily(self, ids: Ids) -> str:
         """Why a walk with these rows cannot be walked in lock-step; empty when it can."""
-        options, tables = self.session.options, self.session.space.tables
-        lazy = any(options.lazy(i.numel() * table.dim) for i, table in zip(ids, tables, strict=True))
+        options, space = self.session.options, self.session.space
+        sizes = [i.numel() * table.dim for i, table in zip(ids, space.tables, strict=True)]
+        lazy = any(options.lazy(size, space.device) for size in sizes)
         return (
             "tables that are stepped lazily" if lazy and options.inner.moments == ("mean", "square") else ""
         )

@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
+from mamdr.engine import compiled_rows
 from mamdr.engine.arena import Workspace
+from mamdr.engine.compiled_rows import CompiledRows
 from mamdr.engine.dropout import packed
 from mamdr.engine.gathered import gather, is_gathered
 from mamdr.engine.lazy import LazyRows, Leaves
@@ -51,10 +53,12 @@ class _Held:
 
     `slots` leads from an id to its place in the point (-1: none); `touched` are the places that a batch's lookups touch
     in an eager table with a gradient, those of a lookup together, some of them several times; `single` keeps by id the
-    place of ids that were looked up alone, as the domain's is for each batch.
+    place of ids that were looked up alone, as the domain's is for each batch; `plain` is whether all its embeddings
+    are `engine.lookup.plain`.
     """
 
     slots: Tensor
+    plain: bool = True
     weight: Tensor | None = None
     lazy: LazyRows | Leaves | None = None
     virtual: VirtualRows | None = None
@@ -83,18 +87,19 @@ class Binding:
             _Held(torch.full((t.rows,), -1, dtype=torch.int32, device=space.device)) for t in space.tables
         ]
         self._embeddings: list[tuple[nn.Module, nn.Parameter, int | None, bool]] = []
-        self._plain: list[nn.Module] = []
+        self._plain: dict[nn.Module, int] = {}
         self._handles: list[RemovableHandle] = []
+        self._going = False
         self._dropouts = _dropouts(module) if packed_dropout else []
+        gathered = [m for m in module.modules() if packed_dropout and is_gathered(m)]
         for index, table in enumerate(space.tables):
             for owner in table.owners:
                 self._hook(module.get_submodule(owner), index)
         self._workspace = Workspace()
         towers = [m for m in module.modules() if packed_dropout and is_tower(m)]
-        gathered = [m for m in module.modules() if packed_dropout and is_gathered(m)]
         self._in_one_go: list[tuple[nn.Module, str, Callable[..., Tensor]]] = [
             *((tower, "through", Tower(tower, self._workspace).through) for tower in towers),
-            *((inputs, "rows", functools.partial(gather, inputs)) for inputs in gathered),
+            *((inputs, "rows", functools.partial(gather, inputs, self._in_place)) for inputs in gathered),
         ]
         for dropout in self._dropouts:
             dropout.forward = functools.partial(packed, dropout)  # type: ignore[method-assign]
@@ -106,13 +111,16 @@ class Binding:
 
     @contextmanager
     def in_one_go(self) -> Iterator[None]:
-        """Inside, hidden layers are trained in one go: gradients are for `backward` alone, of the first order."""
+        """Inside, hidden layers are trained in one go, and rows changed where they lie (`engine.compiled_rows`):
+        gradients are for `backward` alone, of the first order."""
         self._workspace.begin()
+        self._going = True
         for part, name, instead in self._in_one_go:
             part.__dict__[name] = instead
         try:
             yield
         finally:
+            self._going = False
             for part, name, _ in self._in_one_go:
                 part.__dict__.pop(name, None)
 
@@ -125,8 +133,10 @@ class Binding:
         translate = functools.partial(self._translate, table, padding)
         self._handles.append(embedding.register_forward_pre_hook(translate, with_kwargs=True))
         if plain(embedding):
-            self._plain.append(embedding)
-            embedding.forward = functools.partial(_rows_of, embedding, self.held[table])
+            self._plain[embedding] = table
+            embedding.forward = functools.partial(self._rows_of, table, embedding)
+        else:
+            self.held[table].plain = False
 
     def load(
         self,
@@ -208,6 +218,8 @@ class Binding:
             module._parameters["weight"] = weight  # type: ignore[assignment]
             module.padding_idx = None  # type: ignore[assignment]
             return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
+        if self._rows_in_place(held):
+            return args, kwargs
         if ids.shape == (1,) and padding is None and held.virtual is None and held.lazy is None:
             place = self._place(held, table, ids)
             if held.weight is not None and held.weight.requires_grad and torch.is_grad_enabled():
@@ -232,6 +244,30 @@ class Binding:
             module.padding_idx = None if where is None or where < 0 else where  # type: ignore[assignment]
         places = places.to(ids.dtype)
         return ((places, *args[1:]), kwargs) if args else (args, {**kwargs, "input": places})
+
+    def _in_place(self, embedding: nn.Module) -> CompiledRows | None:
+        table = self._plain.get(embedding)
+        return None if table is None else self._rows_in_place(self.held[table])
+
+    def _rows_in_place(self, held: _Held) -> CompiledRows | None:
+        """The rows of a table whose lookups now change them where they lie, given ids and not places."""
+        if not (self._going and isinstance(held.lazy, CompiledRows)):
+            return None
+        return held.lazy if held.virtual is None and torch.is_grad_enabled() else None
+
+    def _rows_of(self, table: int, embedding: nn.Module, input: Tensor) -> Tensor:
+        """The forward pass of a plain embedding, given places in its weight, or ids."""
+        held = self.held[table]
+        if rows := self._rows_in_place(held):
+            found = compiled_rows.look_up(rows, input)
+            if found is None:
+                raise RowMiss(table, torch.unique(input[held.slots[input.long()] < 0]))
+            return found
+        weight: Any = embedding.weight
+        if held.weight is None or weight is not held.weight:  # a lazy table's, or one beside the point
+            return F.embedding(input, weight)
+        kept = torch.is_grad_enabled() and held.weight.grad is not None
+        return look_up(held.weight, input) if kept else F.embedding(input, held.weight)
 
     def _place(self, held: _Held, table: int, ids: Tensor) -> Tensor:
         """The place of one id, [1], which costs a step as much as those of a batch unless it is kept."""
@@ -268,15 +304,6 @@ class Binding:
 def _dropouts(module: nn.Module) -> list[nn.Dropout]:
     """The layers that can draw packed masks: exactly these kinds, as a subclass may do anything."""
     return [m for m in module.modules() if isinstance(m, nn.Dropout) and type(m) in (nn.Dropout, ReLUDropout)]
-
-
-def _rows_of(embedding: nn.Module, held: _Held, input: Tensor) -> Tensor:
-    """The forward pass of a plain embedding, given places in its weight."""
-    weight: Any = embedding.weight
-    if held.weight is None or weight is not held.weight:  # a lazy table's, or one beside the point
-        return F.embedding(input, weight)
-    kept = torch.is_grad_enabled() and held.weight.grad is not None
-    return look_up(held.weight, input) if kept else F.embedding(input, held.weight)
 
 
 def _index(distinct: Tensor, place: int | None) -> int | None:

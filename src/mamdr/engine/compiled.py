@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,19 @@ Address = int
 WORTHWHILE = 50_000
 """Training rows from which on loading the loops pays, within some twenty passes over them."""
 
+LANES = 16
+"""Rows of tables are gone through in loops where their width is a multiple of this: torch rounds the rest of a row
+otherwise than the others."""
+
+
+@dataclass(frozen=True)
+class RowLoops:
+    """The loops of `engine.compiled_row_loops`, called with addresses."""
+
+    look_up: Callable[[Address, Address, Address, int, int, Address, Address, int, int], int]
+    add: Callable[[Address, Address, int, Address, int], None]
+    step: Callable[[Address, Address, int], None]
+
 
 @dataclass(frozen=True)
 class Loops:
@@ -29,12 +42,14 @@ class Loops:
 
     Attributes:
         through, back: all layers forward and back; None where torch's products cannot be called so.
+        rows: those for rows of tables; None where they do not come to torch's bits.
     """
 
     relu_dropout: Callable[[Address, Address, Address, float, int, int], None]
     pass_back: Callable[[Address, Address, float, int], None]
     through: Callable[[Address, int, int, Address, Address, Address], None] | None = None
     back: Callable[[Address, int, int, Address, Address, Address], None] | None = None
+    rows: RowLoops | None = None
 
 
 _loaded: dict[str, Loops | None] = {}
@@ -68,7 +83,7 @@ def _compiled(numba: Any) -> Loops:
     values, words, plan = pointer(scale), pointer(numba.types.uint32), pointer(number)
     relu_dropout = _made(numba, source.relu_dropout, values, values, words, scale, number, number)
     pass_back = _made(numba, source.pass_back, values, values, scale, number)
-    bare, routines = Loops(relu_dropout, pass_back), _routines()
+    bare, routines = Loops(relu_dropout, pass_back, rows=_rows(numba)), _routines()
     if routines is None:
         return bare
     layers = [
@@ -76,7 +91,23 @@ def _compiled(numba: Any) -> Loops:
         for loop in (source.through, source.back)
     ]
     through, back = (_given(loop, *routines) for loop in layers)
-    return Loops(relu_dropout, pass_back, through, back) if _agrees(source, through) else bare
+    return replace(bare, through=through, back=back) if _agrees(source, through) else bare
+
+
+def _rows(numba: Any) -> RowLoops | None:
+    from mamdr.engine import compiled_row_loops as source
+
+    number, pointer = numba.types.int64, numba.types.CPointer
+    values, places = pointer(numba.types.float32), pointer(numba.types.int32)
+    plan, told = pointer(number), pointer(numba.types.float64)
+    found = (plan, told, number, number, number, places, values, number, number)
+    look_up = _made(numba, source.look_up, *found, result=number)
+    add = _made(numba, source.add, plan, places, number, values, number)
+    step = _made(numba, source.step, plan, told, number)
+    loops = RowLoops(look_up, add, step)
+    from mamdr.engine.compiled_rows import agree
+
+    return loops if agree(loops) else None
 
 
 def _agrees(source: Any, through: Callable[..., None]) -> bool:
@@ -108,14 +139,16 @@ def _routines() -> tuple[Address, Address] | None:
     return (gemm, gemv) if gemm and gemv else None
 
 
-def _made(numba: Any, loop: Callable[..., None], *kinds: Any) -> Callable[..., None]:
-    """A loop compiled for arguments of these kinds, to be called with numbers and addresses."""
-    signature = numba.types.void(*kinds)
+def _made(numba: Any, loop: Callable[..., Any], *kinds: Any, result: Any = None) -> Callable[..., Any]:
+    """A loop compiled for arguments of these kinds, to be called with numbers and addresses; it answers nothing, or a
+    number."""
+    signature = (result or numba.types.void)(*kinds)
     try:
         made = numba.cfunc(signature, cache=True)(loop)
     except (RuntimeError, OSError):  # no place to keep it: no folder that can be written
         made = numba.cfunc(signature)(loop)
     passed: dict[Any, Any] = {numba.types.float32: ctypes.c_float, numba.types.int64: ctypes.c_int64}
-    call: Any = ctypes.CFUNCTYPE(None, *(passed.get(kind, ctypes.c_void_p) for kind in kinds))(made.address)
+    answer = None if result is None else ctypes.c_int64
+    call: Any = ctypes.CFUNCTYPE(answer, *(passed.get(kind, ctypes.c_void_p) for kind in kinds))(made.address)
     call.made = made  # whose code it calls
     return call  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ _NO, _YES = ord("N"), ord("T")
 _STEP, _LEVELS, _POWER = 16, 4, 4
 
 
-def _at(kind: Any) -> Any:
+def address_of(kind: Any) -> Any:
     """What makes values of an address."""
 
     def at(context: Any, address: Any) -> Any:
@@ -71,7 +71,7 @@ def _blas(told: str) -> Any:
     return intrinsic(call)
 
 
-_floats, _words = _at(types.float32), _at(types.uint32)
+_floats, _words = address_of(types.float32), address_of(types.uint32)
 _gemm = _blas("&&&&&&@&@&&@&")
 """C [m, n] = A [m, k] · B [k, n] + β · C, columns first: transposed A?, B?, m, n, k, 1, A, stride, B, stride, β, C,
 stride. Numbers are of 64 bits, whose first 32 are the same number to a library that reads those."""

@@ -79,7 +79,7 @@ class LazyRows:
         if calls:
             places, rows, moments, grad = self._joined(calls)
             if self.penalty is not None:
-                grad.addcmul_(rows, self.penalty.index_select(0, places), value=2)
+                grad.add_(rows * self.penalty.index_select(0, places), alpha=2)
             self.inner.step([rows], [grad], [[moment] for moment in moments], count)
             self._write(places, rows, moments, count)
         self.calls.clear()

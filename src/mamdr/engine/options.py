@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from mamdr.config import component
 from mamdr.engine.inner import SGD, Adagrad, Adam
 
-LAZY_ABOVE = 1 << 20
-"""With `rows="auto"`, compact tables of more values than this are stepped lazily: 8,192 rows of 128, from where on
-stepping all of them costs more than gathering and writing back a batch's."""
+LAZY_ABOVE, LAZY_ABOVE_ON_GPU = 1 << 17, 1 << 20
+"""With `rows="auto"`, compact tables of more values than this are stepped lazily: 1,024 rows of 128 on a CPU, from
+where on stepping all of them costs more than finding a batch's where they lie, and 8,192 on a GPU."""
 
 
 @component
@@ -30,8 +31,9 @@ class WalkOptions:
             the cost of a batch's rows. Its λ is larger, about 1,000 times for the same effect on rare rows.
         rows: "dense" steps all rows of a walk at every batch; "lazy" steps the rows of the batch and makes up for
             what they missed when they are next needed, which comes to the same (Adam: to a few parts in a thousand
-            of a row's move, see `engine.idle`); "auto" is dense up to 2^20 values of a table and lazy above, which is
-            fastest. "sparse" lets rows rest that no batch touches, as `torch.optim.SparseAdam`: another method.
+            of a row's move, see `engine.idle`); "auto" is dense up to 2^17 values of a table, 2^20 on a GPU, and lazy
+            above, which is fastest. "sparse" lets rows rest that no batch touches, as `torch.optim.SparseAdam`:
+            another method.
         dropout: "packed" draws dropout masks from packed bits (p rounded to 1/256), and on a CPU hidden layers are
             trained in one go (`engine.tower`); "torch" leaves `nn.Dropout` and hidden layers to torch.
         precision: "float32", or "bfloat16" for autocast.
@@ -45,6 +47,7 @@ class WalkOptions:
     dropout: Literal["packed", "torch"] = "packed"
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    def lazy(self, values: int) -> bool:
-        """Whether a compact table of so many values (rows times width) is stepped lazily."""
-        return self.rows in ("lazy", "sparse") or (self.rows == "auto" and values > LAZY_ABOVE)
+    def lazy(self, values: int, device: torch.device) -> bool:
+        """Whether a compact table of so many values (rows times width) is stepped lazily on this device."""
+        most = LAZY_ABOVE if device.type == "cpu" else LAZY_ABOVE_ON_GPU
+        return self.rows in ("lazy", "sparse") or (self.rows == "auto" and values > most)

@@ -26,6 +26,8 @@ from mamdr.data.domains import Batch
 from mamdr.engine import compiled
 from mamdr.engine.binding import RowMiss
 from mamdr.engine.combined import CombinedStep, diverged
+from mamdr.engine.compiled_rows import CompiledRows, fits
+from mamdr.engine.inner import Adam
 from mamdr.engine.lazy import LazyRows, Leaves
 from mamdr.engine.look import set_modes
 from mamdr.engine.meta import MetaStep
@@ -54,7 +56,7 @@ class Walker:
     def __init__(self, session: Session) -> None:
         self.session = session
         many = len(session.data.train) >= compiled.WORTHWHILE
-        if many and session.space.device.type == "cpu" and session.binding.trains_in_one_go:
+        if many and session.space.device.type == "cpu":
             compiled.load()  # here, for processes that are forked from this one have it then
 
     def __call__(self, walk: Walk) -> Outcome:
@@ -126,17 +128,9 @@ class Walked:
         states = list(self.moments.points.values())
         self.penalties = [self.session.penalty(t, ids) for t, ids in enumerate(point.ids)]
         self.lazy = {
-            t: LazyRows(
-                point.rows(t),
-                [state.rows(t) for state in states],
-                options.inner,
-                self.moments.step,
-                last[t],
-                rest=options.rows == "sparse",
-                penalty=self.penalties[t],
-            )
+            t: self._lazy(t, [state.rows(t) for state in states], last[t])
             for t, ids in enumerate(point.ids)
-            if options.lazy(len(ids) * space.tables[t].dim) and space.tables[t].name not in space.frozen
+            if options.lazy(point.rows(t).numel(), space.device) and space.tables[t].name not in space.frozen
         }
         self.eager = [
             t for t, table in enumerate(space.tables) if t not in self.lazy and table.name not in space.frozen
@@ -151,6 +145,17 @@ class Walked:
             for held in (point, *states)
         )
         self.slopes = [*(self.grads[0][part] for part in space.moving), *self.grads[1:]]
+
+    def _lazy(self, table: int, moments: list[Tensor], last: Tensor) -> LazyRows:
+        """A table whose rows are stepped when a batch touches them; in compiled loops, where they can be."""
+        rows, inner, held = self.work.rows(table), self.options.inner, self.binding.held[table]
+        loops, made = compiled.loops(), self.moments.step
+        rest, penalty = self.options.rows == "sparse", self.penalties[table]
+        if loops and loops.rows and held.plain and isinstance(inner, Adam) and fits(rows, inner):
+            return CompiledRows(
+                loops.rows, held.slots, rows, moments, inner, made, last, rest=rest, penalty=penalty
+            )
+        return LazyRows(rows, moments, inner, made, last, rest=rest, penalty=penalty)
 
     def hold_apart(self, apart: bool) -> None:
         """Let every lookup be a leaf of its own, so that domains' gradients can be told apart; or as usual again."""

@@ -124,7 +124,9 @@ class Both(torch.optim.Optimizer):
 
 def test_auto_rows_are_dense_for_small_tables_and_lazy_for_large_ones() -> None:
     options = WalkOptions(rows="auto")
-    assert (options.lazy(1 << 20), options.lazy((1 << 20) + 1)) == (False, True)
+    for device, most in ("cpu", 1 << 17), ("cuda", 1 << 20):
+        assert not options.lazy(most, torch.device(device))
+        assert options.lazy(most + 1, torch.device(device))
 
 
 @pytest.mark.parametrize("rows", ["dense", "lazy"])
