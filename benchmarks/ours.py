@@ -100,9 +100,10 @@ class Ours:
         touched = self.session.rows.union(range(len(self.problem.sizes)))
         # base, work and Adam's two moments; a gradient for the dense part and for tables of few rows
         walk = 4 * self.space.size(touched) + self.space.dense_size
-        lazy = self.session.options.lazy
+        lazy, device = self.session.options.lazy, self.space.device
         tables = zip(touched, self.space.tables, strict=True)
-        walk += sum(len(rows) * table.dim for rows, table in tables if not lazy(len(rows) * table.dim))
+        sizes = [len(rows) * table.dim for rows, table in tables]
+        walk += sum(size for size in sizes if not lazy(size, device))
         # a batch's inputs, each layer's outputs, and the two gradients that one layer's backward pass has at once
         layers = [2 * WIDTH, *HIDDEN]
         walk += BATCH * (sum(layers) + layers[0] + layers[1])

@@ -25,6 +25,7 @@ from benchmarks import bounds, harness, ours, shapes
 from benchmarks.harness import Case
 from mamdr.data.domains import DomainData
 from mamdr.engine.binding import Binding
+from mamdr.engine.compiled_rows import CompiledRows
 from mamdr.engine.lazy import LazyRows
 from mamdr.engine.walk import Walked
 from mamdr.parameters import LocalStore, Overlay
@@ -87,6 +88,7 @@ def watch(clocks: Clocks) -> None:
         (Walked, "loss_once", "forward"),
         (Walked, "advance", "optimizer"),
         (Binding, "_translate", "translate"),
+        (CompiledRows, "find", "translate"),
         (torch.Tensor, "backward", "backward"),
         (LazyRows, "settle", "push"),
         (LocalStore, "push", "push"),
