@@ -19,6 +19,7 @@ TAOBAO_SAMPLES = (13_255, 7_007, 20_130, 62_460, 11_563, 7_190, 4_185, 24_052, 5
 TAOBAO_TRAIN, TAOBAO_USERS, TAOBAO_ITEMS = 92_137, 23_778, 6_932  # Table I
 AMAZON_PERCENT = (7.11, 23.17, 17.87, 4.10, 31.80, 15.94)
 AMAZON_ROWS, AMAZON_USERS, AMAZON_ITEMS = 1_000_000, 100_000, 40_000
+AMAZON6_TRAIN, AMAZON6_USERS, AMAZON6_ITEMS = 3_372_666, 445_789, 172_653  # Table I
 WIDTH = 128
 POSITIVES = 0.3 / 1.3
 
@@ -88,9 +89,18 @@ def taobao(seed: int = 0, scale: float = 1.0) -> Table:
 
 def amazon(seed: int = 0, scale: float = 1.0) -> Table:
     """Amazon-6's shape: six domains, 1,000,000 rows, 100,000 users and 40,000 items with trained embeddings."""
+    return _amazon(AMAZON_ROWS, AMAZON_USERS, AMAZON_ITEMS, seed, scale)
+
+
+def amazon6(seed: int = 0, scale: float = 1.0) -> Table:
+    """Amazon-6 whole: six domains, 3,372,666 train rows, 445,789 users and 172,653 items with trained embeddings."""
+    return _amazon(AMAZON6_TRAIN, AMAZON6_USERS, AMAZON6_ITEMS, seed, scale)
+
+
+def _amazon(all_rows: int, all_users: int, all_items: int, seed: int, scale: float) -> Table:
     draw = np.random.default_rng(seed)
-    rows = _shares(AMAZON_PERCENT, round(AMAZON_ROWS * scale))
-    users, items = max(20, round(AMAZON_USERS * scale)), max(20, round(AMAZON_ITEMS * scale))
+    rows = _shares(AMAZON_PERCENT, round(all_rows * scale))
+    users, items = max(20, round(all_users * scale)), max(20, round(all_items * scale))
     columns = _interactions(draw, rows, users, items, extra_users=0.6, extra_items=0.0)
     return Table("amazon", *columns, users, items)
 

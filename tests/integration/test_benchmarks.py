@@ -70,7 +70,7 @@ def test_many_domains_compares_seconds_a_sample_and_a_step() -> None:
     assert figures["seconds_per_million"].keys() == figures["ms_a_step"].keys()
 
 
-@pytest.mark.parametrize("shape", ["taobao", "amazon"])
+@pytest.mark.parametrize("shape", ["taobao", "amazon", "amazon6"])
 def test_profile_round_tells_every_part_and_the_bound(shape: str) -> None:
     figures = _run("profile_round", "--shape", shape)
     assert set(figures["parts"]) == set(profile_round.PARTS)
