@@ -3,7 +3,7 @@
     python -m benchmarks.profile_round [--json] [--shape taobao|amazon|amazon6] [--scale 1.0]
 
 A MAMDR round (k = 5 on Taobao-10's shape, k = 3 on Amazon's: a million rows, of which a tenth by default; amazon6 is
-Amazon-6 as the paper has it, 618 thousand ids, whole: 10 minutes and 8 GB) in one thread, with a clock at each part:
+Amazon-6 as the paper has it, 618 thousand ids, whole: ten minutes) in one thread, with a clock at each part:
 data (drawing and gathering mini-batches), translate (ids to rows, with the gathering of rows that are stepped lazily),
 forward, backward, optimizer (dense part and rows), pull (base, work, moments), push (displacements taken in, rows
 settled), evaluation (scores and metrics of the validation rows), and the rest (Python between them). Keys: parts,
