@@ -1,12 +1,13 @@
 """Where the time of a round goes, with the arithmetic and the memory bound of the machine beside it.
 
-    python -m benchmarks.profile_round [--json] [--shape taobao|amazon|amazon6] [--scale 1.0]
+    python -m benchmarks.profile_round [--json] [--shape taobao|amazon|amazon6|amazon6-samples] [--scale 1.0]
 
 A MAMDR round (k = 5 on Taobao-10's shape, k = 3 on Amazon's: a million rows, of which a tenth by default; amazon6 is
-Amazon-6 as the paper has it, 618 thousand ids, whole: ten minutes) in one thread, with a clock at each part:
-data (drawing and gathering mini-batches), translate (ids to rows, with the gathering of rows that are stepped lazily),
-forward, backward, optimizer (dense part and rows), pull (base, work, moments), push (displacements taken in, rows
-settled), evaluation (scores and metrics of the validation rows), and the rest (Python between them). Keys: parts,
+Amazon-6 as the paper has it, 618 thousand ids, whole: ten minutes; amazon6-samples has ten million train rows over
+them) in one thread; `--helpers 0` leaves Domain Negotiation's walk alone. With a clock at each part: data (drawing and
+gathering mini-batches), translate (ids to rows, with the gathering of rows that are stepped lazily), forward, backward,
+optimizer (dense part and rows), pull (base, work, moments), push (displacements taken in, rows settled), evaluation
+(scores and metrics of the validation rows), and the rest (Python between them). Keys: parts,
 seconds of each; bound_s, of it arithmetic_s and rows_s; vs_bound, the round without evaluation over the bound. The
 clocks cost about one part in a hundred.
 """
@@ -36,7 +37,12 @@ from mamdr.training.scoring import measure
 PARTS = ("data", "translate", "forward", "backward", "optimizer", "pull", "push", "evaluation", "rest")
 
 
-_SHAPES = {"taobao": shapes.taobao, "amazon": shapes.amazon, "amazon6": shapes.amazon6}
+_SHAPES = {
+    "taobao": shapes.taobao,
+    "amazon": shapes.amazon,
+    "amazon6": shapes.amazon6,
+    "amazon6-samples": shapes.amazon6_samples,
+}
 
 
 class Clocks:
@@ -120,9 +126,9 @@ def prepare(folder: str, helpers: int, dropout: float) -> Callable[[], dict[str,
     return run
 
 
-def compare(shape: str, scale: float, quick: bool) -> dict[str, Any]:
+def compare(shape: str, scale: float, helpers: int, quick: bool) -> dict[str, Any]:
     """A round's parts and its bound."""
-    table, helpers = _SHAPES[shape](scale=scale), 5 if shape == "taobao" else 3
+    table = _SHAPES[shape](scale=scale)
     trainable = table.user_features is None
     with tempfile.TemporaryDirectory() as folder:
         ours.write(table, Path(folder), validation=0.1)
@@ -156,9 +162,11 @@ def main() -> None:
     parser = harness.parser(__doc__ or "", repeats=1)
     parser.add_argument("--shape", choices=tuple(_SHAPES), default="taobao")
     parser.add_argument("--scale", type=float, help="of the table's rows and ids; 0.1 for amazon, else 1")
+    parser.add_argument("--helpers", type=int, help="k; by default 5 for Taobao-10 and 3 for Amazon")
     options = parser.parse_args()
+    helpers = (5 if options.shape == "taobao" else 3) if options.helpers is None else options.helpers
     scale = options.scale or (0.1 if options.shape == "amazon" else 1.0)
-    figures = compare(options.shape, 0.01 if options.smoke else scale, options.smoke)
+    figures = compare(options.shape, 0.01 if options.smoke else scale, helpers, options.smoke)
     table: list[list[object]] = [["part", "seconds", "share of the round"]]
     for part, seconds in figures["parts"].items():
         table.append([part, seconds, "" if part == "evaluation" else f"{seconds / figures['round_s']:.1%}"])

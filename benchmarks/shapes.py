@@ -19,7 +19,12 @@ TAOBAO_SAMPLES = (13_255, 7_007, 20_130, 62_460, 11_563, 7_190, 4_185, 24_052, 5
 TAOBAO_TRAIN, TAOBAO_USERS, TAOBAO_ITEMS = 92_137, 23_778, 6_932  # Table I
 AMAZON_PERCENT = (7.11, 23.17, 17.87, 4.10, 31.80, 15.94)
 AMAZON_ROWS, AMAZON_USERS, AMAZON_ITEMS = 1_000_000, 100_000, 40_000
-AMAZON6_TRAIN, AMAZON6_USERS, AMAZON6_ITEMS = 3_372_666, 445_789, 172_653  # Table I
+AMAZON6_TRAIN, AMAZON6_SAMPLES, AMAZON6_USERS, AMAZON6_ITEMS = (
+    3_372_666,
+    9_968_333,
+    445_789,
+    172_653,
+)  # Table I
 WIDTH = 128
 POSITIVES = 0.3 / 1.3
 
@@ -95,6 +100,11 @@ def amazon(seed: int = 0, scale: float = 1.0) -> Table:
 def amazon6(seed: int = 0, scale: float = 1.0) -> Table:
     """Amazon-6 whole: six domains, 3,372,666 train rows, 445,789 users and 172,653 items with trained embeddings."""
     return _amazon(AMAZON6_TRAIN, AMAZON6_USERS, AMAZON6_ITEMS, seed, scale)
+
+
+def amazon6_samples(seed: int = 0, scale: float = 1.0) -> Table:
+    """The same ids with as many train rows as Amazon-6 has samples in all its splits, 9,968,333."""
+    return _amazon(AMAZON6_SAMPLES, AMAZON6_USERS, AMAZON6_ITEMS, seed, scale)
 
 
 def _amazon(all_rows: int, all_users: int, all_items: int, seed: int, scale: float) -> Table:
