@@ -21,9 +21,9 @@ from mamdr.engine import compiled, idle
 from mamdr.engine.inner import Adam, Inner
 from mamdr.engine.lazy import LazyRows
 
-_COUNT = 3
-"""Where gradients summed say how many rows have one (`engine.compiled_row_loops`, which is not imported without numba:
-TOUCHED, PLACE, GRADS, COUNT)."""
+_TOUCHED, _GRADS, _COUNT = 0, 2, 3
+"""Where these stand in a plan, behind what it says of the table (`engine.compiled_row_loops`, which is not imported
+without numba)."""
 
 
 def fits(rows: Tensor, inner: Inner) -> bool:
@@ -75,8 +75,8 @@ class CompiledRows(LazyRows):
         self._table += [last.data_ptr(), rows.shape[1], 0 if each is None else each.data_ptr()]
         self._table += [0 if self.rest else sums.data_ptr(), len(sums), powers.data_ptr(), len(powers)]
         beta1, beta2 = inner.beta1, inner.beta2
-        self._adam = array("d", [inner.lr, inner.eps, beta2, 1 - beta1, 1 - beta2, 0.0, 0.0])
-        self._told = self._adam.buffer_info()[0]
+        self._rule = array("d", [inner.lr, inner.eps, beta2, 1 - beta1, 1 - beta2, 0.0, 0.0])
+        self._told = self._rule.buffer_info()[0]
         self._sums = [_Sums(self._table, rows)]
         self.looked_up = 0
         self.came_back: list[tuple[int, Tensor, Tensor]] = []
@@ -101,8 +101,8 @@ class CompiledRows(LazyRows):
         if self.came_back:
             self._add_up()
             adam = self.adam
-            self._adam[-2] = -adam.lr / (1 - adam.beta1**count)
-            self._adam[-1] = math.sqrt(1 - adam.beta2**count)
+            self._rule[-2] = -adam.lr / (1 - adam.beta1**count)
+            self._rule[-1] = math.sqrt(1 - adam.beta2**count)
             self.loops.step(self._sums[0].plan, self._told, count)
         self.looked_up = 0
 
@@ -129,21 +129,21 @@ class _Sums:
     def __init__(self, table: Sequence[int], rows: Tensor) -> None:
         self._places = torch.empty(len(rows), dtype=torch.int32)
         self._touched, self._grads = torch.empty(0, dtype=torch.int32), rows.new_empty(0, rows.shape[1])
-        self._sums = len(table)
+        self._end = len(table)
         self._told = array("q", [*table, 0, self._places.data_ptr(), 0, 0])
         self.plan = self._told.buffer_info()[0]
 
     def add(self, loops: compiled.RowLoops, places: Tensor, grad: Tensor) -> None:
         """Add a gradient [m, d] of the rows at these places (int32)."""
         grad = grad if grad.stride(1) == 1 else grad.contiguous()
-        known = self._told[self._sums + _COUNT]
+        known = self._told[self._end + _COUNT]
         self._make_room(known, min(len(self._places), known + len(places)))
         loops.add(self.plan, places.data_ptr(), len(places), grad.data_ptr(), grad.stride(0))
 
     def taken(self) -> tuple[Tensor, Tensor]:
         """The places that have a gradient, and the sums; none has one then."""
-        count = self._told[self._sums + _COUNT]
-        self._told[self._sums + _COUNT] = 0
+        count = self._told[self._end + _COUNT]
+        self._told[self._end + _COUNT] = 0
         return self._touched[:count], self._grads[:count]
 
     def _make_room(self, known: int, most: int) -> None:
@@ -152,7 +152,8 @@ class _Sums:
         touched, grads = self._touched.new_empty(most), self._grads.new_empty(most, self._grads.shape[1])
         touched[:known], grads[:known] = self._touched[:known], self._grads[:known]
         self._touched, self._grads = touched, grads
-        self._told[self._sums], self._told[self._sums + 2] = touched.data_ptr(), grads.data_ptr()
+        self._told[self._end + _TOUCHED] = touched.data_ptr()
+        self._told[self._end + _GRADS] = grads.data_ptr()
 
 
 def look_up(rows: CompiledRows, ids: Tensor) -> Tensor | None:

@@ -56,15 +56,16 @@ def coast(
     Cost: six passes over the rows, whatever the number of steps; for an unusual pair of β, where the sum has no short
     form (β₁ fades no faster than β₂), as many times that as it takes β₁ to fade.
     """
-    idle = (now - last).to(torch.float64)
-    if not bool(idle.any()):
+    steps = now - last
+    if not bool(steps.any()):
         return
     if not has_short_form(beta1, beta2):
+        idle = steps.to(torch.float64)
         faded = torch.exp(idle.unsqueeze(1) * _logs(beta1, beta2, value.device))
         _step_by_step(value, mean, square, last, idle, lr, beta1, beta2, eps)
     else:
         sums, powers = tables(beta1, beta2, value.device)
-        faded = powers.index_select(0, (now - last).clamp(max=len(powers) - 1))
+        faded = powers.index_select(0, steps.clamp(max=len(powers) - 1))
         _at_once(value, mean, square, last, now, faded[:, :2], sums, lr, eps)
     mean.mul_(faded[:, :1].to(value.dtype))
     square.mul_(faded[:, 2:].to(value.dtype))
