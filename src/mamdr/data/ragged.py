@@ -120,9 +120,13 @@ class Lists:
         found: Tensor = self.values.index_select(0, places.view(-1)).view(places.shape).to(torch.int64)
         return torch.where(outside, PADDING, found)
 
+    def held(self, begin: int, end: int) -> Tensor:
+        """The ids of rows begin to end, one after another."""
+        return self.values[int(self.starts[begin]) : int(self.starts[end])]
+
     def unique(self, begin: int, end: int) -> Tensor:
         """The ids that rows begin to end hold, sorted, with padding (which a batch of unlike lists has)."""
-        held = self.values[int(self.starts[begin]) : int(self.starts[end])]
+        held = self.held(begin, end)
         padding = held.new_full((1 if end > begin else 0,), PADDING)
         ids: Tensor = torch.unique(torch.cat([held, padding]), sorted=True)
         return ids.to(torch.int64)

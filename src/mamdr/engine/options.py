@@ -25,10 +25,12 @@ class WalkOptions:
         embedding_l2: λ >= 0 of λ · Σ‖row‖², added to the loss for the rows that a batch touches (the authors' code has
             1e-5 on whole tables, which would make every step cost the whole table).
         embedding_l2_per: "touch" holds a row back by all of λ whenever a batch touches it, so that rows of many samples
-            and of few are held alike; "row" by λ over the row's training samples in all domains, so that a pass over
-            the data holds each row back once, as a prior of fixed strength does: rare rows, which over-fit, are
-            held near zero, and frequent ones hardly. That is what a penalty on whole tables does, step for step, at
-            the cost of a batch's rows. Its λ is larger, about 1,000 times for the same effect on rare rows.
+            and of few are held alike; "pass" by λ over the mini-batches that touch it in a pass (`Rows.touches`), so
+            that a pass over the data, domain by domain, holds each row back once, as a prior of fixed strength does:
+            rare rows, which over-fit, are held near zero, and frequent ones hardly. That is what a penalty on whole
+            tables does, at the cost of a batch's rows; λ is larger, about 1,000 times for the same effect on rare rows.
+            "row" divides by the row's training samples in its place, and holds rows of small domains less, since a
+            mini-batch has several samples of them: an item of a domain of 7 mini-batches a sixth as much.
         rows: "dense" steps all rows of a walk at every batch; "lazy" steps the rows of the batch and makes up for
             what they missed when they are next needed, which comes to the same (Adam: to a few parts in a thousand
             of a row's move, see `engine.idle`); "auto" is dense up to 2^17 values of a table, 2^20 on a GPU, and lazy
@@ -42,7 +44,7 @@ class WalkOptions:
     batch_size: Annotated[int, Field(ge=1)] = 1024
     inner: SGD | Adam | Adagrad = Adam()
     embedding_l2: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    embedding_l2_per: Literal["touch", "row"] = "touch"
+    embedding_l2_per: Literal["touch", "pass", "row"] = "touch"
     rows: Literal["auto", "dense", "lazy", "sparse"] = "auto"
     dropout: Literal["packed", "torch"] = "packed"
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from mamdr.parameters import Ids, Layout, Space
 _WATCH_BATCH = 8192
 _MANY = 64  # domains
 _TENSOR = 256  # bytes of a tensor beside its values, about
+Counted = tuple[Tensor, Tensor]
+"""Distinct ids, sorted, and how often each was met; int64."""
+
 REMEMBERED = 64 << 20
 """Bytes of domains' rows that are remembered; what is forgotten is found again."""
 
@@ -36,13 +39,8 @@ class Rows:
     def __init__(self, module: nn.Module, space: Space, data: DomainData) -> None:
         self.module, self.space, self.data = module, space, data
         self._own = Recent[int, Ids](REMEMBERED, _size)
-        self._watched: dict[int, dict[int, Tensor]] = {}
-        self._samples: dict[int, Tensor] = {}
-        self._looked_up = {
-            t: torch.zeros(table.rows, dtype=torch.int64)
-            for t, table in enumerate(space.tables)
-            if table.columns is None
-        }
+        self._watched: dict[int, dict[int, Counted]] = {}
+        self._sums: dict[tuple[int, int | None], Tensor] = {}
         self._union: tuple[frozenset[int], Ids] | None = None
 
     def of(self, domain: int) -> Ids:
@@ -51,7 +49,7 @@ class Rows:
         if known is None:
             watched = self._seen(domain)
             known = tuple(
-                watched[t]
+                watched[t][0]
                 if table.columns is None
                 else _union(self.data.unique_ids(domain, c) for c in table.columns)
                 for t, table in enumerate(self.space.tables)
@@ -60,25 +58,42 @@ class Rows:
         return known
 
     def samples(self, table: int) -> Tensor:
-        """How often all domains' rows look up each row of a table, [R_t]. Cost: a pass over its columns, once."""
-        if table not in self._samples:
-            size, columns = self.space.tables[table].rows, self.space.tables[table].columns
-            if columns is None:
-                for domain in range(len(self.data.offsets) - 1):
-                    self.of(domain)
-                found = [self._looked_up[table]]
-            else:
-                found = [self._in_column(name, size) for name in columns]
-            self._samples[table] = torch.stack(found).sum(0).to(self.space.dtype)
-        return self._samples[table]
+        """How often all domains look up each row of a table, [R_t]. Cost: a sort of each domain's values, once."""
+        return self._summed(table, None, lambda counts, size: counts)
 
-    def _in_column(self, name: str, size: int) -> Tensor:
-        """How often a column has each id, [size]."""
-        if name == "domain":
-            sizes = self.data.offsets.diff()
-            return torch.nn.functional.pad(sizes, (0, size - len(sizes)))
-        values = self.data.lists[name].values if name in self.data.lists else self.data.columns[name]
-        return torch.bincount(torch.as_tensor(values), minlength=size)
+    def touches(self, table: int, batch_size: int) -> Tensor:
+        """How many mini-batches of a pass, domain by domain, look up each row of a table, [R_t], about; 0 for what none
+        looks up. Cost: as `samples`.
+
+        Lookups are taken to fall into mini-batches one by one: a row that c of a domain's n rows look up is met by a
+        mini-batch of b of them with 1 - (1 - b/n)^c. Of a domain of many mini-batches that comes to a row's samples;
+        those that a small domain has of a row share theirs.
+        """
+
+        def met(counts: Tensor, size: int) -> Tensor:
+            whole, rest = divmod(size, batch_size)
+            in_whole, in_rest = (1 - (1 - min(1, rows / size)) ** counts for rows in (batch_size, rest))
+            return whole * in_whole + in_rest
+
+        return self._summed(table, batch_size, met)
+
+    def _summed(self, table: int, key: int | None, each: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Over the domains, the sum of what `each` says of how often its rows look up a row, and how many there are."""
+        if (table, key) not in self._sums:
+            total = torch.zeros(self.space.tables[table].rows, dtype=torch.float64)
+            for domain in range(len(self.data.offsets) - 1):
+                if self.data.size(domain):
+                    ids, counts = self._lookups(domain, table)
+                    total.index_add_(0, ids, each(counts.double(), self.data.size(domain)))
+            self._sums[table, key] = total.to(self.space.dtype)
+        return self._sums[table, key]
+
+    def _lookups(self, domain: int, table: int) -> Counted:
+        """The rows of a table that a domain's rows look up, each once, and how often."""
+        columns = self.space.tables[table].columns
+        if columns is None:
+            return self._seen(domain)[table]
+        return _joined([self.data.id_counts(domain, column) for column in columns])
 
     def union(self, domains: Iterable[int]) -> Ids:
         """The rows of several domains. The last answer is remembered: Domain Negotiation asks for it each round."""
@@ -112,7 +127,7 @@ class Rows:
                 mark[ids] = True
         return tuple(mark.nonzero().squeeze(1) for mark in marks)
 
-    def _seen(self, domain: int) -> dict[int, Tensor]:
+    def _seen(self, domain: int) -> dict[int, Counted]:
         """What reaches the tables whose ids the module computes itself; found once, before the module is bound."""
         if all(table.columns is not None for table in self.space.tables):
             return {}
@@ -120,8 +135,10 @@ class Rows:
             self._watched[domain] = self._watch(domain)
         return self._watched[domain]
 
-    def _watch(self, domain: int) -> dict[int, Tensor]:
-        seen: dict[int, list[tuple[Tensor, Tensor]]] = {t: [] for t in self._looked_up}
+    def _watch(self, domain: int) -> dict[int, Counted]:
+        seen: dict[int, list[Counted]] = {
+            t: [] for t, table in enumerate(self.space.tables) if table.columns is None
+        }
         handles = [
             self.module.get_submodule(owner).register_forward_pre_hook(_note(seen[t]), with_kwargs=True)
             for t in seen
@@ -135,22 +152,29 @@ class Rows:
         finally:
             for handle in handles:
                 handle.remove()
-        for t, calls in seen.items():
-            for ids, counts in calls:
-                self._looked_up[t].index_add_(0, ids, counts)
-        return {t: _union(ids for ids, _ in calls) for t, calls in seen.items()}
+        return {t: _joined(calls) for t, calls in seen.items()}
 
 
 def _size(ids: Ids) -> int:
     return sum(rows.nbytes + _TENSOR for rows in ids)
 
 
-def _note(seen: list[tuple[Tensor, Tensor]]) -> Any:
+def _note(seen: list[Counted]) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         ids: Tensor = args[0] if args else kwargs["input"]
         seen.append(torch.unique(ids.long().cpu(), return_counts=True))
 
     return hook
+
+
+def _joined(counted: Sequence[Counted]) -> Counted:
+    """Several as one."""
+    if len(counted) == 1:
+        return counted[0]
+    if not counted:
+        return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    ids, where = torch.unique(torch.cat([ids for ids, _ in counted]), return_inverse=True)
+    return ids, torch.zeros_like(ids).index_add_(0, where, torch.cat([counts for _, counts in counted]))
 
 
 def _union(parts: Iterable[Tensor]) -> Tensor:

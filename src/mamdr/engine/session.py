@@ -67,8 +67,11 @@ class Session:
             return None
         if self.options.embedding_l2_per == "touch":
             return torch.full((1, 1), strength, dtype=space.dtype, device=space.device).expand(len(ids), 1)
-        samples = self.rows.samples(table).index_select(0, ids).clamp_(min=1)
-        return (strength / samples).to(space.device, space.dtype).unsqueeze(1)
+        a_pass = self.options.embedding_l2_per == "pass"
+        times = self.rows.touches(table, self.options.batch_size) if a_pass else self.rows.samples(table)
+        return (
+            (strength / times.index_select(0, ids).clamp_(min=1)).to(space.device, space.dtype).unsqueeze(1)
+        )
 
     @property
     def binding(self) -> Binding:

@@ -93,7 +93,7 @@ class Trainer:
             raise ConfigError(
                 f"train.mean_within = {options.mean_within:g} with train.choose = {options.choose!r}",
                 "rounds that a domain chooses for itself",
-                "Set train.choose to 'domain'",
+                "Set train.choose to 'domain', or train.mean_within to 0",
             )
         self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk

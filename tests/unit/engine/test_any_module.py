@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -159,23 +160,37 @@ def test_batch_norm_goes_by_its_statistics_where_a_batch_has_one_row() -> None:
     assert outcome.buffers == {}
 
 
-@pytest.mark.parametrize("per", ["touch", "row"])
+@pytest.mark.parametrize("per", ["touch", "row", "pass"])
 def test_touched_rows_are_penalised_alone(per: str) -> None:
     """λ Σ‖row‖² over the rows of a batch, each once, dense or lazy: what the loss of a plain module would say; per row,
-    λ is shared out over the row's samples in all domains."""
+    λ is shared out over the row's samples in all domains, per pass over the mini-batches that have it."""
     module, lam = make("one table, two columns").double(), 0.03
     model = copy.deepcopy(module)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
     walk = Walk(None, LEGS, seed=9)  # type: ignore[arg-type]
-    every = torch.cat([DATA.train.columns["user_id"], DATA.train.columns["item_id"]]).tolist()
+    lookups = torch.stack([DATA.train.columns["user_id"], DATA.train.columns["item_id"]])
+    bounds = DATA.train.offsets.tolist()
+    domains = [lookups[:, begin:end].flatten().tolist() for begin, end in itertools.pairwise(bounds)]
+
+    def share(row: int) -> float:
+        if per == "touch":
+            return 1
+        if per == "row":
+            return sum(ids.count(row) for ids in domains)
+        total = 0.0
+        for ids in domains:
+            size = len(ids) // 2
+            for batch in [8] * (size // 8) + [size % 8]:
+                total += 1 - (1 - batch / size) ** ids.count(row)
+        return max(1.0, total)
+
     for number in range(3):
         for batch, labels in replay.batches_of(DATA, walk, number, 8):
             rows = torch.unique(torch.cat([batch["user_id"], batch["item_id"]]))
             loss = torch.nn.functional.binary_cross_entropy_with_logits(model(batch), labels.double())
             optimizer.zero_grad()
             for row in rows.tolist():
-                share = every.count(row) if per == "row" else 1
-                loss = loss + lam / share * model.table.weight[row].square().sum()
+                loss = loss + lam / share(row) * model.table.weight[row].square().sum()
             loss.backward()
             optimizer.step()
     expected = {name: p.detach() - module.get_parameter(name) for name, p in model.named_parameters()}

@@ -162,7 +162,7 @@ def test_parts_of_a_pass_are_walked_one_by_one() -> None:
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("per", ["touch", "row"])
+@pytest.mark.parametrize("per", ["touch", "row", "pass"])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_penalty_on_rows_is_that_of_walks_in_turn(rule: str, per: str) -> None:
     told: list[str] = []

@@ -1,4 +1,4 @@
-"""How often training rows look up each row of a table."""
+"""How often training rows, and their mini-batches, look up each row of a table."""
 
 from __future__ import annotations
 
@@ -64,6 +64,44 @@ def test_samples_of_a_list_are_those_of_its_values() -> None:
     module = models.build("mlp", data.schema, {"embedding": 2, "hidden": (2,)})
     (tags,) = (values for name, values in _samples(module, data).items() if len(values) == 4)
     assert tags == [0.0, 1.0, 2.0, 1.0]
+
+
+def _market(sizes: list[int], items: int, seed: int) -> Dataset:
+    """Domains of these many rows, each with items of its own."""
+    draw, rows = np.random.default_rng(seed), []
+    for domain, size in enumerate(sizes):
+        item = domain * items + draw.integers(items, size=size) ** 2 // items
+        rows.append(
+            np.stack([draw.integers(50, size=size), item, np.full(size, domain), np.arange(size) % 2])
+        )
+    users, item_ids, domains, labels = np.concatenate(rows, 1)
+    split = {"user_id": users, "item_id": item_ids, "domain": domains, "label": labels}
+    return Dataset.from_arrays(
+        "m", [f"d{i}" for i in range(len(sizes))], {s: split for s in ("train", "val", "test")}
+    )
+
+
+def test_touches_are_the_mini_batches_of_a_pass_that_look_up_a_row() -> None:
+    """Counted in 300 passes as the walk makes them: items of the small domains are in a few mini-batches only."""
+    data, size = _market([3000, 260, 40, 0, 32], 30, 1), 32
+    module = models.build("mlp", data.schema, {"embedding": 2, "hidden": (2,)})
+    space = trace(module, data.schema)
+    rows, seen = Rows(module, space, data.train), np.zeros(data.schema.ids["item_id"])
+    for seed in range(300):
+        for domain in range(5):
+            for batch, _ in data.train.batches([domain], size, np.random.default_rng([seed, domain])):
+                seen[np.unique(batch["item_id"].numpy())] += 1 / 300
+    table = next(t for t, table in enumerate(space.tables) if table.columns == ("item_id",))
+    touches, samples = rows.touches(table, size).numpy(), rows.samples(table).numpy()
+    np.testing.assert_allclose(touches, seen, rtol=0.15)
+    assert abs(touches.sum() / seen.sum() - 1) < 0.02
+    assert (touches <= samples + 1e-9).all()
+    assert ((touches >= 1 - 1e-6) | (samples == 0)).all()
+    frequent = samples[:30].argmax()
+    assert samples[frequent] > 100
+    assert touches[frequent] < 0.95 * samples[frequent]
+    at_once = rows.touches(table, 1 << 20)
+    np.testing.assert_array_equal(at_once, np.minimum(1, samples))  # items are of one domain
 
 
 def test_unions_of_many_sets_are_those_of_each() -> None:
