@@ -17,11 +17,11 @@ from mamdr.parameters import Ids, Layout, Space
 _WATCH_BATCH = 8192
 _MANY = 64  # domains
 _TENSOR = 256  # bytes of a tensor beside its values, about
-Counted = tuple[Tensor, Tensor]
-"""Distinct ids, sorted, and how often each was met; int64."""
-
 REMEMBERED = 64 << 20
 """Bytes of domains' rows that are remembered; what is forgotten is found again."""
+
+Counted = tuple[Tensor, Tensor]
+"""Distinct ids, sorted, and how often each was met; int64."""
 
 
 class Rows:
