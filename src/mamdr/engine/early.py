@@ -57,10 +57,11 @@ class Early:
         return (walk.seed, walk.legs) == (self.walk.seed, self.walk.legs)
 
     def holds(self, walk: Walk) -> bool:
-        """Whether that walk begins from what this one began from, with the same parameters frozen."""
+        """Whether that walk begins from what this one began from, held back as much and with the same frozen."""
         now = stamp_of(walk)
         same = (
             walk.store.space.frozen == self.walk.store.space.frozen
+            and walk.hold == self.walk.hold
             and now is not None
             and [version for _, version in now] == [v for _, v in self.stamp]
         )

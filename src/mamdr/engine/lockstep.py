@@ -87,7 +87,7 @@ class Lockstep:
         if not self.options.embedding_l2:
             return []
         each = [
-            [self.session.penalty(t, course.ids[t]) for course in self.courses]
+            [self.session.penalty(t, course.ids[t], course.walk.hold) for course in self.courses]
             for t in range(len(self.tables))
         ]
         return [torch.cat([rows for rows in table if rows is not None]) for table in each]

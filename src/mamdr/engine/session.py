@@ -60,9 +60,13 @@ class Session:
         set_modes(self._modes)
         self.module.zero_grad(set_to_none=True)
 
-    def penalty(self, table: int, ids: Tensor) -> Tensor | None:
-        """λ of Σ λ · ‖row‖² for each of these rows of a table, [n, 1]; None where there is none."""
-        strength, space = self.options.embedding_l2, self.space
+    def penalty(self, table: int, ids: Tensor, hold: float) -> Tensor | None:
+        """λ of Σ λ · ‖row‖² for each of these rows of a table, [n, 1]; None where there is none.
+
+        Args:
+            hold: share of `embedding_l2` that holds them back (`Walk.hold`).
+        """
+        strength, space = self.options.embedding_l2 * hold, self.space
         if not strength:
             return None
         if self.options.embedding_l2_per == "touch":

@@ -126,7 +126,7 @@ class Walked:
         """
         space, point, options = self.work.space, self.work, self.options
         states = list(self.moments.points.values())
-        self.penalties = [self.session.penalty(t, ids) for t, ids in enumerate(point.ids)]
+        self.penalties = [self.session.penalty(t, ids, self.walk.hold) for t, ids in enumerate(point.ids)]
         self.lazy = {
             t: self._lazy(t, [state.rows(t) for state in states], last[t])
             for t, ids in enumerate(point.ids)

@@ -98,6 +98,7 @@ class Walk:
         buffers: values of the module's buffers to start from (running statistics); one that is not here starts from
             the module's own.
         memory: what combiners remember of earlier walks.
+        hold: share of the penalty on embedding rows that holds them back; > 0.
     """
 
     store: Store
@@ -106,6 +107,7 @@ class Walk:
     moments: Moments | None = None
     buffers: dict[str, Tensor] = field(default_factory=dict)
     memory: Memory = field(default_factory=dict)
+    hold: float = 1.0
 
 
 @dataclass

@@ -41,6 +41,11 @@ class TrainOptions:
         mean_within: with `choose` "domain", serve a domain with the mean of those of its rounds whose validation AUC is
             at most so many standard errors from its highest: rounds that its validation rows cannot tell apart. 0 for
             the best alone. Costs nothing more.
+        penalty_from: share of `walk.embedding_l2` in the first round, from where it grows by one factor a round. A
+            strong penalty holds rows down before anything is learned, and training is slow; one that grows costs no
+            time, and ends as strong (as a prior's weight is annealed: Bowman et al. 2016, section 3.1; Liang et al.
+            2018, "Selecting β"). 1 for all of it from the first round.
+        penalty_rounds: rounds until all of the penalty holds; the first of them has `penalty_from`.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 50
@@ -56,3 +61,9 @@ class TrainOptions:
     shrink: bool = False
     choose: Literal["run", "domain"] = "run"
     mean_within: Annotated[float, Field(ge=0, le=3)] = 0.0
+    penalty_from: Annotated[float, Field(gt=0, le=1)] = 1.0
+    penalty_rounds: Annotated[int, Field(ge=1)] = 20
+
+    def hold(self, round: int) -> float:
+        """Share of the penalty in the round after so many, in [penalty_from, 1]."""
+        return float(self.penalty_from ** max(0.0, 1 - round / self.penalty_rounds))

@@ -152,7 +152,7 @@ class Trainer:
         if state.round == 0:
             state = self.strategy.init(state, problem)
         state.shares = {}  # chosen at the end of a sitting, and anew at the end of the next
-        with closing(Heard(self._walks(session, state), listeners)) as run:
+        with closing(Heard(self._walks(session, state), listeners, self.options.hold)) as run:
             self._go_on(session, state, problem, info, run)
 
     def _go_on(
@@ -167,7 +167,7 @@ class Trainer:
         listeners.hear("start", **about, **_describe(info))
         done = info["status"] == "finished" and self.stopping.waited >= (self.options.patience or 1 << 62)
         while state.round < self.options.rounds and not done:
-            run.last = state.round + 1 == self.options.rounds
+            run.round, run.last = state.round, state.round + 1 == self.options.rounds
             begun, samples = time.perf_counter(), state.samples
             state = self._round(state, problem, run)
             state.round += 1

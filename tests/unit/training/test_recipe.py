@@ -103,6 +103,8 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "shrink": False,
         "choose": "run",
         "mean_within": 0.0,
+        "penalty_from": 1.0,
+        "penalty_rounds": 20,
     }
     assert tables["specific"] == {"parameters": "all"}
     assert tables["inner"] == {"name": "adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}

@@ -77,15 +77,15 @@ class Task:
     moments: Moments | None
     buffers: dict[str, Tensor]
     memory: Memory
+    hold: float
 
     @classmethod
     def of(cls, number: int, walk: Walk) -> Task:
-        return cls(
-            number, Stack.of(walk.store), walk.legs, walk.seed, walk.moments, walk.buffers, walk.memory
-        )
+        told = (walk.legs, walk.seed, walk.moments, walk.buffers, walk.memory, walk.hold)
+        return cls(number, Stack.of(walk.store), *told)
 
     def walk(self, store: Store) -> Walk:
-        return Walk(store, self.legs, self.seed, self.moments, self.buffers, self.memory)
+        return Walk(store, self.legs, self.seed, self.moments, self.buffers, self.memory, self.hold)
 
 
 @dataclass
