@@ -57,7 +57,7 @@ class Early:
         return (walk.seed, walk.legs) == (self.walk.seed, self.walk.legs)
 
     def holds(self, walk: Walk) -> bool:
-        """Whether that walk begins from what this one began from, held back as much and with the same frozen."""
+        """Whether that walk begins from what this one began from, with the same frozen and as much of the penalty."""
         now = stamp_of(walk)
         same = (
             walk.store.space.frozen == self.walk.store.space.frozen

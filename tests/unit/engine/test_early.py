@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_running_statistics_are_those_of_walks_in_turn(strategy: MAMDR, claimed:
     assert same_bits(one, two)
     assert all(torch.equal(one.buffers[name], two.buffers[name]) for name in one.buffers)
     assert claimed == [False, True, True]
+
+
+def test_a_penalty_that_grows_is_the_next_rounds(claimed: list[bool]) -> None:
+    """A walk is begun with as much of the penalty as the round wants that will ask for it."""
+    walk = replace(OPTIONS, embedding_l2=0.5)
+    growing = {"rounds": 4, "patience": 0, "penalty_from": 0.25, "penalty_rounds": 2}
+    one, two = (
+        Trainer(TwoTables(dropout=0.5), DATA, MEAN, TrainOptions(**growing, **walked), walk).fit().state  # type: ignore[arg-type]
+        for walked in ({"jobs": 1}, {"jobs": 2, "engine": "processes"})
+    )
+    assert same_bits(one, two)
+    assert claimed == [False, True, True, True]
 
 
 def test_one_optimizer_through_all_walks_lets_nothing_begin(claimed: list[bool]) -> None:

@@ -11,9 +11,9 @@ import pytest
 from tests.unit.engine.ray import lab
 from tests.unit.training.runs import assert_same_run
 
-from mamdr.engine import Processes, Session, WalkOptions
+from mamdr.engine import Session, WalkOptions
 from mamdr.errors import MamdrError
-from mamdr.strategies import MAMDR, Alternate, Outcome, Strategy, Walk
+from mamdr.strategies import MAMDR, Alternate, Strategy
 from mamdr.testing import TwoTables, same_bits, tiny_market
 from mamdr.testing.lab import OPTIONS
 from mamdr.training import Run, Trainer, TrainOptions
@@ -82,24 +82,6 @@ def test_every_walk_of_a_round_is_held_back_alike(engine: Any, monkeypatch: pyte
     monkeypatch.setattr(MAMDR, "round", round)
     train(SAFE, 4, engine=engine, **GROWS)
     assert seen == [{0.25}, {0.5}, {1.0}, {1.0}]
-
-
-def test_a_walk_begun_early_is_held_back_as_the_next_round_wants(monkeypatch: pytest.MonkeyPatch) -> None:
-    claimed: list[bool] = []
-    begun = Processes._begun
-
-    def spy(self: Processes, walk: Walk) -> Outcome | None:
-        outcome = begun(self, walk)
-        claimed.append(outcome is not None)
-        return outcome
-
-    monkeypatch.setattr(Processes, "_begun", spy)
-    one, two = (
-        train(SAFE, 4, jobs=jobs, engine=engine, **GROWS)
-        for jobs, engine in ((1, "sequential"), (2, "processes"))
-    )
-    assert same_bits(one.state, two.state)
-    assert claimed == [False, True, True, True]
 
 
 @pytest.mark.parametrize("strategy", [SAFE, Alternate()], ids=["mamdr", "alternate"])
