@@ -83,17 +83,25 @@ def test_on_disk_is_in_memory_and_stopping_changes_nothing(
     assert not list((tmp_path / "disk").glob(".*.part"))
 
 
-def test_rounds_of_their_own_are_on_disk_too(tmp_path: Path) -> None:
-    """What serves each domain by its own round is as bounded as its specific part."""
-    how: dict[str, Any] = {"module": TwoTables, "choose": "domain", "shares": (0.0, 1.0)}
+@pytest.mark.parametrize("snapshots", [1, 2])
+def test_rounds_of_their_own_are_on_disk_too(snapshots: int, tmp_path: Path) -> None:
+    """What serves each domain by its own round, or by several, is as bounded as its specific part."""
+    how: dict[str, Any] = {
+        "module": TwoTables,
+        "choose": "domain",
+        "shares": (0.0, 1.0),
+        "snapshots": snapshots,
+    }
     straight = train(tmp_path / "memory", None, MAMDR(num_helpers=1), **how)
     for rounds in range(1, ROUNDS + 1):
         memory = ("1KB", "1MB", None)[rounds % 3]
         stopped = train(tmp_path / "disk", memory, MAMDR(num_helpers=1), rounds=rounds, resume=True, **how)
     assert straight.state.chosen
+    assert bool(straight.state.further) == (snapshots > 1)
     assert same_bits(straight.state, stopped.state)
     on_disk = train(tmp_path / "small", "1KB", MAMDR(num_helpers=1), **how)
     assert isinstance(on_disk.state.chosen, Shelf)
+    assert isinstance(on_disk.state.further, Shelf)
     assert same_bits(straight.state, on_disk.state)
     assert straight.evaluate() == on_disk.evaluate()
 

@@ -89,7 +89,9 @@ class Watch:
         else:
             rounds = [domain["round"] for domain in event["domains"].values()]
             between = f" (rounds {min(rounds)} to {max(rounds)})" if rounds else ""
-            what = f"a round of its own chosen for each of {len(rounds):,} domains{between}"
+            several = any("snapshots" in domain for domain in event["domains"].values())
+            own = "rounds that score together" if several else "a round of its own"
+            what = f"{own} chosen for each of {len(rounds):,} domains{between}"
         return f"On validation {what}: val AUC {shown}"
 
     def _next(self, round: int, rows: int | None) -> None:

@@ -22,6 +22,15 @@ _SAME = 1e-4
 """Probabilities that differ by less differ by the order of summation."""
 
 
+def mean_score(scores: Sequence[Tensor]) -> Tensor:
+    """The click probabilities [n] of a domain that several stores serve; of one its own bits.
+
+    >>> mean_score([torch.tensor([0.25]), torch.tensor([0.75])])
+    tensor([0.5000])
+    """
+    return scores[0] if len(scores) == 1 else torch.stack([*scores]).mean(0)
+
+
 class Predictor:
     """Scores a split's rows, domain by domain or many domains at once.
 
@@ -46,7 +55,9 @@ class Predictor:
         self._load(store, self._known(domain))
         return self._scores([domain], store)
 
-    def many(self, served: Callable[[int], Store], domains: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
+    def many(
+        self, served: Callable[[int], Sequence[Store]], domains: Iterable[int]
+    ) -> Iterator[tuple[int, Tensor]]:
         """Each domain and its rows' click probabilities.
 
         Domains that lie together in the data, 8,192 rows at a time, are pulled at once. Those that are served by the
@@ -56,20 +67,23 @@ class Predictor:
         found out at the first such batch, and scores domain by domain.
 
         Args:
-            served: the store that serves a domain.
+            served: the stores that serve a domain; of several the mean of their probabilities counts.
 
-        Cost: a pull for each 8,192 rows; a forward pass for them, and for each domain with a part of its own.
+        Cost: a pull for each 8,192 rows; a forward pass for them, and for each domain with a part of its own. A domain
+        with several stores costs each of them a pull and a forward pass.
         """
         begins = self.data.offsets
         for _, together in groupby(domains, key=lambda domain: int(begins[domain]) // _BATCH):
             group = list(together)
             stores = {domain: served(domain) for domain in group}
-            under = {domain: layers(store) for domain, store in stores.items()}
-            one = all(base is under[group[0]][0] for base, _ in under.values())
-            if self._foreseen and one and len(group) > 1:
-                scores = self._together(under[group[0]][0], {d: over for d, (_, over) in under.items()})
-            else:
-                scores = {domain: self(stores[domain], domain) for domain in group}
+            under = {domain: layers(store) for domain, (store, *more) in stores.items() if not more}
+            bases = [base for base, _ in under.values()]
+            scores: dict[int, Tensor] = {}
+            if self._foreseen and len(bases) > 1 and all(base is bases[0] for base in bases):
+                scores = self._together(bases[0], {d: over for d, (_, over) in under.items()})
+            for domain in group:
+                if domain not in scores:
+                    scores[domain] = mean_score([self(store, domain) for store in stores[domain]])
             yield from ((domain, scores[domain]) for domain in group)
 
     def _together(self, base: Store, over: dict[int, list[Overlay]]) -> dict[int, Tensor]:
@@ -139,5 +153,10 @@ class Predictor:
                 return logits
             except RowMiss as miss:
                 held = list(self.session.binding.point.ids)
-                held[miss.table] = torch.unique(torch.cat([held[miss.table], miss.ids.cpu()]))
+                wanted = torch.unique(torch.cat([held[miss.table], miss.ids.cpu()]))
+                if len(wanted) == len(held[miss.table]):
+                    raise RuntimeError(
+                        "rows that were loaded are missed: the module is bound twice"
+                    ) from miss
+                held[miss.table] = wanted
                 self._load(store, tuple(held))

@@ -84,7 +84,7 @@ _INDUSTRY = (
 
 _SHRINK = {"shares": [0.0, 0.5, 1.0], "shrink": True}
 _OWN: Tables = {"train": {"choose": "domain"}}
-_SAFE: Tables = {"train": {"choose": "domain", "mean_within": 0.5, **_SHRINK}}
+_SAFE: Tables = {"train": {"choose": "domain", "snapshots": 3, **_SHRINK}}
 _MEAN = {"averaging": MAMDR.safe().averaging}
 
 

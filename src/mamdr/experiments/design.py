@@ -86,7 +86,7 @@ class Cell:
             train.shares and not train.shrink
         ):  # there shares are chosen otherwise
             return None
-        recipe = replace(self.recipe, train=replace(train, choose="run", mean_within=0.0))
+        recipe = replace(self.recipe, train=replace(train, choose="run", mean_within=0.0, snapshots=1))
         return replace(self, recipe=recipe, key=_key(recipe))
 
 

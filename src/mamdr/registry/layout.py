@@ -4,7 +4,8 @@ dense.npy                the shared dense values [P]
 table-T.npy              a table's shared rows [R, d], by its place in the space
 beyond-T.npy             the row [d] of ids that the table does not have
 buffer-N.npy             a buffer of the module, by its place in `manifest.buffers`
-KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i), "tuned" (δ_i) or "chosen" (a round of its own)
+KIND/domains.npy         int64 [n]; KIND is "specific" (θ_i), "tuned" (δ_i), "chosen" (a round of its own) or, where
+                         several rounds serve a domain, "further" (the others, by `seat`)
 KIND/flat.npy            all parts' values, KIND/starts.npy int64 [n + 1] where each begins
 KIND/ids-T.npy           all parts' row ids in a table, KIND/counts-T.npy int64 [n] how many each has
 """
@@ -28,12 +29,13 @@ from mamdr.parameters.space import Dense, Table
 from mamdr.registry.store import Parts
 from mamdr.strategies import State
 
-KINDS = ("specific", "tuned", "chosen")
+KINDS = ("specific", "tuned", "chosen", "further")
+_WHOLE = ("chosen", "further")
 
 
 def space_of_kind(kind: str, space: Space) -> Space:
-    """The space of a kind's points: those of a round of a domain's own are of the module's, not of parts."""
-    return space if kind == "chosen" else space.part
+    """The space of a kind's points: those of rounds of a domain's own are of the module's, not of parts."""
+    return space if kind in _WHOLE else space.part
 
 
 def describe(space: Space) -> dict[str, Any]:
@@ -80,7 +82,8 @@ def write_state(folder: Path, state: State) -> list[str]:
         _save(folder / f"table-{t}.npy", rows)
         _save(folder / f"beyond-{t}.npy", _beyond(table, rows))
     for kind in KINDS:
-        write_parts(folder / kind, getattr(state, kind), space_of_kind(kind, state.space))
+        if kind != "further" or state.further:
+            write_parts(folder / kind, getattr(state, kind), space_of_kind(kind, state.space))
     names = sorted(state.buffers)
     for number, name in enumerate(names):
         _save(folder / f"buffer-{number}.npy", state.buffers[name])
@@ -113,8 +116,12 @@ def read_parts(folder: Path, space: Space) -> tuple[Parts, Parts]:
     """The parts in a folder, memory-mapped: whole, and of each its rows alone.
 
     Args:
+        folder: may be absent, where there are none.
         space: the parts'.
     """
+    if not folder.exists():
+        none = Parts(space, {}, torch.empty(0, dtype=space.dtype), [0], [], [])
+        return none, replace(none, space=rows_alone(space))
     places = {int(domain): place for place, domain in enumerate(load_array(folder / "domains.npy"))}
     flat = torch.from_numpy(load_array(folder / "flat.npy"))
     starts: list[int] = load_array(folder / "starts.npy").tolist()

@@ -15,7 +15,8 @@ from mamdr.data.storage import Content, digest
 from mamdr.errors import CheckpointError
 from mamdr.files import write_json
 
-FORMAT = 1
+FORMAT, SEVERAL = 1, 2
+"""Of a version; of one where several rounds serve a domain."""
 NAME = "manifest.json"
 _LIBRARIES = ("torch", "numpy", "polars", "pyarrow", "safetensors")
 
@@ -31,7 +32,7 @@ def libraries() -> dict[str, str]:
     return {"python": platform.python_version(), "mamdr": mamdr.__version__, **found}
 
 
-def write_manifest(folder: Path, content: dict[str, Any]) -> None:
+def write_manifest(folder: Path, content: dict[str, Any], form: int = FORMAT) -> None:
     """Add the manifest to a folder whose other files are all there."""
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _hash(path)}
@@ -39,7 +40,7 @@ def write_manifest(folder: Path, content: dict[str, Any]) -> None:
         if path.is_file()
     }
     whole = content | {"libraries": libraries(), "created": now(), "files": files}
-    write_json(folder / NAME, {"format": FORMAT, "content": whole, "sha256": digest(whole)})
+    write_json(folder / NAME, {"format": form, "content": whole, "sha256": digest(whole)})
 
 
 def read_manifest(folder: Path) -> Content:
@@ -57,8 +58,10 @@ def read_manifest(folder: Path) -> Content:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, "no JSON with format, content and sha256") from error
-    if found != FORMAT:
-        raise CheckpointError(f"{path} is of format {found}", f"format {FORMAT}", "Publish the run again")
+    if found not in (FORMAT, SEVERAL):
+        raise CheckpointError(
+            f"{path} is of format {found}", f"format {FORMAT} or {SEVERAL}", "Publish the run again"
+        )
     if not isinstance(content, dict) or digest(content) != stated:
         raise _damaged(path, "its checksum does not agree with its content")
     for name, entry in content["files"].items():

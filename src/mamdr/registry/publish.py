@@ -13,7 +13,7 @@ from mamdr.errors import ConfigError
 from mamdr.files import write_json
 from mamdr.registry.helpers import HelperSample, sampled
 from mamdr.registry.layout import describe, write_state
-from mamdr.registry.manifest import write_manifest
+from mamdr.registry.manifest import FORMAT, SEVERAL, write_manifest
 from mamdr.registry.registry import Registry
 from mamdr.training import Run
 from mamdr.training.folder import read_recipe
@@ -56,7 +56,7 @@ def publish(
         sampled(opened.data, helpers or HelperSample()).save(part / "helpers")
         write_json(part / "metrics.json", _metrics(opened))
         write_json(part / "statistics.json", _statistics(opened.data))
-        write_manifest(part, content)
+        write_manifest(part, content, SEVERAL if opened.state.further else FORMAT)
     return version
 
 

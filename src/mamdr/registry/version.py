@@ -73,7 +73,7 @@ class Version:
     def served(self, domain: str) -> Served:
         """What answers for a domain."""
         number = self.numbers.get(domain, self.newcomer)
-        own = any(number in getattr(self.state, kind) for kind in KINDS)
+        own = any(number in getattr(self.state, kind) for kind in ("specific", "tuned", "chosen"))
         return Served(
             self.name,
             self,
@@ -92,7 +92,8 @@ class Served:
         version: the name to answer by.
         base: the version that it stands on.
         number: the domain's.
-        store: its parameters; `rows` gives rows without dense values.
+        stores: its parameters, mostly one store's; of several the mean probability is its score.
+        rows: for each of them, its rows without dense values.
         own: whether it has a part of its own.
         users, items: ids of raw values that came with the domain.
     """
@@ -100,8 +101,8 @@ class Served:
     version: str
     base: Version
     number: int
-    store: Store
-    rows: Store
+    stores: list[Store]
+    rows: list[Store]
     own: bool
     users: Mapping[str, int] = field(default_factory=dict)
     items: Mapping[str, int] = field(default_factory=dict)
@@ -142,8 +143,8 @@ class Joined:
             self.name,
             base,
             number,
-            Overlay(base.state.shared, {number: self.part}, number, share=self.share),
-            Overlay(base.rows.shared, {number: rows}, number, share=self.share),
+            [Overlay(base.state.shared, {number: self.part}, number, share=self.share)],
+            [Overlay(base.rows.shared, {number: rows}, number, share=self.share)],
             True,
             self.users,
             self.items,
@@ -203,9 +204,15 @@ def _serving(strategy: Strategy) -> Strategy:
 def _state(
     shared: Grown, parts: Mapping[str, Parts], buffers: dict[str, Tensor], shares: dict[int, float]
 ) -> State:
-    chosen = cast(dict[int, Point], parts["chosen"])  # it is only read
+    chosen, further = (cast(dict[int, Point], parts[kind]) for kind in ("chosen", "further"))  # only read
     return State(
-        shared, parts["specific"], buffers=buffers, tuned=parts["tuned"], shares=shares, chosen=chosen
+        shared,
+        parts["specific"],
+        buffers=buffers,
+        tuned=parts["tuned"],
+        shares=shares,
+        chosen=chosen,
+        further=further,
     )
 
 

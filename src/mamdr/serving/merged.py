@@ -20,23 +20,26 @@ class Merged:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.bytes, self.hits, self.misses = limit, 0, 0, 0
-        self._kept: OrderedDict[tuple[str, int], Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, int], Tensor] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def dense(self, served: Served) -> Tensor:
-        """The dense values [P] of a domain. Cost: of a miss, one pass over P values (and a product of factors)."""
+    def dense(self, served: Served, number: int = 0) -> Tensor:
+        """The dense values [P] of a domain, of several stores those of this number.
+
+        Cost: of a miss, one pass over P values (and a product of factors).
+        """
         if not served.own:
             return served.base.state.shared.dense
-        key = served.version, served.number
+        key = served.version, served.number, number
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
             self.hits += 1
             return found
         self.misses += 1
-        made = served.store.pull(served.base.space.no_ids()).flat
+        made = served.stores[number].pull(served.base.space.no_ids()).flat
         self._kept[key] = made
         self.bytes += made.nbytes
         while self.bytes > self.limit and len(self._kept) > 1:
@@ -48,5 +51,5 @@ class Merged:
         for key in [key for key in self._kept if key[0] not in versions]:
             self._drop(key)
 
-    def _drop(self, key: tuple[str, int]) -> None:
+    def _drop(self, key: tuple[str, int, int]) -> None:
         self.bytes -= self._kept.pop(key).nbytes

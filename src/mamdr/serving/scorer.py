@@ -16,9 +16,10 @@ from torch import Tensor
 from mamdr.data.rows import Batch
 from mamdr.engine.binding import Binding, RowMiss
 from mamdr.engine.matmul import Matmul
+from mamdr.engine.predict import mean_score
 from mamdr.errors import DataError, MamdrError
 from mamdr.feature_store import Entities, FeatureStore, Raw, batch_of
-from mamdr.parameters import Ids, Point
+from mamdr.parameters import Ids, Point, Store
 from mamdr.registry import Served, Version
 from mamdr.serving.merged import Merged
 
@@ -105,7 +106,8 @@ class Scorer:
     def score(self, served: Served, batch: Batch, deadline: float | None = None) -> Tensor:
         """Click probabilities [B] of a batch's rows in its one domain; those of evaluation to rounding.
 
-        Cost: the rows' forward pass, a pull of the distinct rows that they name, and one copy of the dense part.
+        Cost: the rows' forward pass, a pull of the distinct rows that they name, and one copy of the dense part; so
+        often as rounds serve the domain.
         """
         rows = len(batch["domain"])
         parts = []
@@ -120,26 +122,34 @@ class Scorer:
 
     @torch.no_grad()
     def _forward(self, served: Served, batch: Batch) -> Tensor:
-        dense = self.merged.dense(served)
         ids = self._ids(batch)
         self._matmul.use(len(batch["domain"]) == _BATCH)
         try:
-            while True:
-                rows = served.rows.pull(ids).flat
-                self._make_room(ids)
-                self._binding.load(Point(self.version.space, ids, torch.cat([dense, rows])))
-                try:
-                    return torch.sigmoid(self.version.module(batch)).float()
-                except RowMiss as miss:
-                    held = list(ids)
-                    held[miss.table] = torch.unique(torch.cat([held[miss.table], miss.ids]))
-                    if len(held[miss.table]) == len(ids[miss.table]):
-                        raise RuntimeError(
-                            "rows that were loaded are missed: the module is bound twice"
-                        ) from miss
-                    ids = tuple(held)
+            return mean_score(
+                [
+                    self._score(self.merged.dense(served, number), rows, ids, batch)
+                    for number, rows in enumerate(served.rows)
+                ]
+            )
         finally:
             self._matmul.use(False)
+
+    def _score(self, dense: Tensor, rows: Store, ids: Ids, batch: Batch) -> Tensor:
+        """Click probabilities by dense values and the rows of a store, of which `ids` are known to be wanted."""
+        while True:
+            self._make_room(ids)
+            values = torch.cat([dense, rows.pull(ids).flat])
+            self._binding.load(Point(self.version.space, ids, values))
+            try:
+                return torch.sigmoid(self.version.module(batch)).float()
+            except RowMiss as miss:
+                held = list(ids)
+                held[miss.table] = torch.unique(torch.cat([held[miss.table], miss.ids]))
+                if len(held[miss.table]) == len(ids[miss.table]):
+                    raise RuntimeError(
+                        "rows that were loaded are missed: the module is bound twice"
+                    ) from miss
+                ids = tuple(held)
 
     def _ids(self, batch: Batch) -> Ids:
         """The distinct rows that a batch names, per table; ids that a module computes come as they are missed."""

@@ -8,7 +8,20 @@ from mamdr.strategies.maml import MAML
 from mamdr.strategies.mldg import MLDG
 from mamdr.strategies.negotiation import Alternate, DomainNegotiation
 from mamdr.strategies.notes import notes
-from mamdr.strategies.protocol import Leg, Meta, Outcome, Part, Problem, Run, State, Strategy, Walk, served
+from mamdr.strategies.protocol import (
+    SEATS,
+    Leg,
+    Meta,
+    Outcome,
+    Part,
+    Problem,
+    Run,
+    State,
+    Strategy,
+    Walk,
+    seat,
+    served,
+)
 from mamdr.strategies.registry import STRATEGIES, build, describe
 from mamdr.strategies.regularization import DomainRegularization
 from mamdr.strategies.reptile import Reptile
@@ -19,6 +32,7 @@ __all__ = [
     "MAMDR",
     "MAML",
     "MLDG",
+    "SEATS",
     "STRATEGIES",
     "Alternate",
     "Combined",
@@ -42,5 +56,6 @@ __all__ = [
     "build",
     "describe",
     "notes",
+    "seat",
     "served",
 ]

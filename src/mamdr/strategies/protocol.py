@@ -178,6 +178,8 @@ class State:
             Training knows nothing of them.
         chosen: by domain, the parameters of a round of its own (dense part and its rows), which serve it in place of
             this round's. Training knows nothing of them either.
+        further: by `seat`, the parameters of further rounds that serve a domain with a chosen one: its score is the
+            mean of theirs.
         backoff: of domains whose parts rest when they are dropped, by domain how many rounds the last rest took and the
             round that ends the one under way; None outside a rest (`DomainRegularization`).
     """
@@ -195,6 +197,7 @@ class State:
     shares: dict[int, float] = field(default_factory=dict)
     chosen: MutableMapping[int, Point] = field(default_factory=dict)
     backoff: dict[int, tuple[int, int | None]] = field(default_factory=dict)
+    further: MutableMapping[int, Point] = field(default_factory=dict)
 
     @property
     def space(self) -> Space:
@@ -227,7 +230,28 @@ class Strategy(Protocol):
         ...
 
 
-def served(strategy: Strategy, state: State, domain: int) -> Store:
-    """The parameters that serve a domain: what evaluation, exports and serving use, and nothing else."""
+SEATS = 64
+"""Rounds that may serve a domain at once."""
+
+
+def seat(domain: int, number: int) -> int:
+    """Where the parameters of a further round that serves a domain lie, `number` from 1 to 63, in `State.further`.
+
+    >>> seat(2, 1), seat(2, 63), seat(3, 1)
+    (129, 191, 193)
+    """
+    return domain * SEATS + number
+
+
+def served(strategy: Strategy, state: State, domain: int) -> list[Store]:
+    """The parameters that serve a domain: what evaluation, exports and serving use, and nothing else.
+
+    Mostly one store. Of several (`State.further`) each scores, and their mean probability is the domain's.
+    """
     store = strategy.params_for(state, domain)
-    return Patched(store, state.chosen, domain) if domain in state.chosen else store
+    if domain not in state.chosen:
+        return [store]
+    stores = [Patched(store, state.chosen, domain)]
+    while (place := seat(domain, len(stores))) in state.further:
+        stores.append(Patched(store, state.further, place))
+    return [*stores]

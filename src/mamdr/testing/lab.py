@@ -99,6 +99,7 @@ def same_bits(a: State, b: State) -> bool:
         and _same_points(a.specific, b.specific)
         and _same_points(a.tuned, b.tuned)
         and _same_points(a.chosen, b.chosen)
+        and _same_points(a.further, b.further)
         and a.moments.keys() == b.moments.keys()
         and all(_same_moments(a.moments[name], b.moments[name]) for name in a.moments)
         and _same_tensors(a.buffers, b.buffers)

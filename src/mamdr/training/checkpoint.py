@@ -26,10 +26,12 @@ from mamdr.strategies import State
 from mamdr.training.parts import Parts, points_in, points_out, shelf_in, shelf_out
 from mamdr.training.shelf import Shelf
 
-FORMAT, SHELVED = 2, 3
-"""Of a checkpoint whose specific parts are all in tensors, and of one with a shelf's files."""
+FORMAT, SHELVED, SEVERAL = 2, 3, 4
+"""Of a checkpoint whose points are all in tensors; with a shelf's files; where several rounds serve a domain."""
 
+_KNOWN = (FORMAT, SHELVED, SEVERAL)
 _META, _TENSORS = "meta.json", "state.safetensors"
+_WHOLE = ("chosen", "further")  # kinds of points that are of the module's space, not of specific parts
 
 
 def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
@@ -60,6 +62,7 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "domains": sorted(state.specific),
         "tuned": sorted(state.tuned),
         "chosen": sorted(state.chosen),
+        "further": sorted(state.further),
         "moments": {purpose: [m.step, sorted(m.points)] for purpose, m in state.moments.items()},
         "buffers": sorted(state.buffers),
         "memory": {combiner: sorted(kept) for combiner, kept in state.memory.items()},
@@ -71,17 +74,18 @@ def save(folder: Path, state: State, extra: Mapping[str, Any]) -> None:
         "extra": dict(extra),
     }
     with atomic_folder(folder, overwrite=True, error=CheckpointError) as new:
-        of = {"specific": state.specific, "tuned": state.tuned, "chosen": state.chosen}
+        of = {kind: getattr(state, kind) for kind in ("specific", "tuned", *_WHOLE)}
         for prefix, parts in of.items():
             if isinstance(parts, Shelf):
                 own, meta["shelves"][prefix] = shelf_out(prefix, parts, new)
                 tensors |= own
             elif parts or prefix == "specific":
                 points = [parts[domain] for domain in sorted(parts)]
-                tensors |= points_out(prefix, points, state.space if prefix == "chosen" else part)
-        stated = SHELVED if meta["shelves"] else FORMAT
-        if stated == FORMAT:
-            del meta["shelves"]
+                tensors |= points_out(prefix, points, state.space if prefix in _WHOLE else part)
+        stated = SEVERAL if state.further else SHELVED if meta["shelves"] else FORMAT
+        for absent in ("shelves", "further"):
+            if not meta[absent]:
+                del meta[absent]
         _write({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, new / _TENSORS)
         meta["tensors"] = _hash(new / _TENSORS)
         write_json(new / _META, {"format": stated, "sha256": _digest(meta), "content": meta})
@@ -132,8 +136,9 @@ def load(
     buffers = {name: tensors[f"buffers/{name}"] for name in meta["buffers"]}
     owners = meta.get("tuned", [])  # absent from checkpoints of before there was fine-tuning
     tuned = _parts("tuned", owners, meta, tensors, folder, place(space.part), space.part)
-    chosen = meta.get("chosen", [])  # absent from checkpoints of before domains had rounds of their own
-    own = _parts("chosen", chosen, meta, tensors, folder, place(space), space)
+    own, further = (  # absent from checkpoints of before domains had rounds of their own, or several
+        _parts(kind, meta.get(kind, []), meta, tensors, folder, place(space), space) for kind in _WHOLE
+    )
     kept = meta.get("memory", {})  # absent from checkpoints of before there were combiners
     memory = {c: {name: tensors[f"memory/{c}/{name}"].cpu() for name in names} for c, names in kept.items()}
     state = State(
@@ -150,6 +155,7 @@ def load(
         dict(meta.get("shares", [])),  # absent from checkpoints of before there were shares
         own,
         {domain: (wait, due) for domain, wait, due in meta.get("backoff", [])},  # likewise
+        further,
     )
     return state, meta["extra"]
 
@@ -164,12 +170,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
         found, stated = written["format"], written["sha256"]
-        content: dict[str, Any] = written["content"] if found in (FORMAT, SHELVED) else {}
+        content: dict[str, Any] = written["content"] if found in _KNOWN else {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, "no JSON with format, sha256 and content") from error
-    if found not in (FORMAT, SHELVED):
+    if found not in _KNOWN:
         raise CheckpointError(
-            f"checkpoint format {found} in {folder}", f"format {FORMAT} or {SHELVED}", "Train anew"
+            f"checkpoint format {found} in {folder}", f"format {FORMAT} to {SEVERAL}", "Train anew"
         )
     if stated != _digest(content):
         raise _damaged(path, "its checksum does not agree with its content")

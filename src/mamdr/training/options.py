@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mamdr.config import component
 from mamdr.engine.choose import Engine
+from mamdr.strategies.protocol import SEATS
 
 Monitor = Literal["mean_auc", "weighted_auc", "pooled_auc"]
 
@@ -41,6 +42,10 @@ class TrainOptions:
         mean_within: with `choose` "domain", serve a domain with the mean of those of its rounds whose validation AUC is
             at most so many standard errors from its highest: rounds that its validation rows cannot tell apart. 0 for
             the best alone. Costs nothing more.
+        snapshots: with `choose` "domain", serve a domain with the mean score of so many of its rounds at most, those
+            that its validation AUC is highest with (`training.snapshots`). `mean_within` must be 0 then. Costs P
+            values and its own rows for each of them, a pass over the validation rows a round, and so many forward
+            passes wherever the domain is scored.
         penalty_from: share of `walk.embedding_l2` in the first round, from where it grows by one factor a round. A
             strong penalty holds rows down before anything is learned, and training is slow; one that grows costs no
             time, and ends as strong (as a prior's weight is annealed: Bowman et al. 2016, section 3.1; Liang et al.
@@ -61,6 +66,7 @@ class TrainOptions:
     shrink: bool = False
     choose: Literal["run", "domain"] = "run"
     mean_within: Annotated[float, Field(ge=0, le=3)] = 0.0
+    snapshots: Annotated[int, Field(ge=1, le=SEATS)] = 1
     penalty_from: Annotated[float, Field(gt=0, le=1)] = 1.0
     penalty_rounds: Annotated[int, Field(ge=1)] = 20
 

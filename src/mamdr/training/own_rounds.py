@@ -13,6 +13,8 @@ The best of many rounds by a few hundred rows is in part the luckiest. With `wit
 mean over the rounds that its rows cannot tell from the best: those whose AUC lies within so many standard errors of it
 (which trees are as good as the best: Breiman et al. 1984, section 3.4.3; weights along a trajectory may be averaged:
 Izmailov et al. 2018). It is a running mean: a round that is better by more begins it anew, whichever came before.
+
+With `snapshots` > 1 a domain is served by the scores of several rounds instead (`training.snapshots`).
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mamdr.data.domains import Dataset
-from mamdr.engine import Session
+from mamdr.engine import Predictor, Session
 from mamdr.engine.buffers import Buffers
 from mamdr.engine.look import looking
 from mamdr.engine.rows import Rows
@@ -35,19 +37,25 @@ from mamdr.engine.trace import probe
 from mamdr.errors import ConfigError
 from mamdr.evaluation.auc import standard_error
 from mamdr.evaluation.metrics import Metrics
-from mamdr.parameters import Ids, Point
+from mamdr.parameters import Ids, Point, Space, Store
 from mamdr.parameters.point import union_ids
-from mamdr.strategies import State, Strategy
+from mamdr.strategies import State, Strategy, seat, served
 from mamdr.training.shares import share_aucs
+from mamdr.training.snapshots import seating
 
 
 class Own(NamedTuple):
-    """A domain's highest validation AUC, the round and the share that had it, and over how many rounds the mean is."""
+    """A domain's highest validation AUC, the round and the share that had it, and over how many rounds the mean is.
+
+    Of several rounds that serve it together the AUC is theirs, round and share those of the best of them by itself,
+    and `members` says AUC, round and share of each, in the order of their seats.
+    """
 
     auc: float
     round: int
     share: float
     rounds: int = 1
+    members: tuple[tuple[float, int, float], ...] = ()
 
 
 _NONE = Own(-math.inf, 0, 1.0, 0)
@@ -60,15 +68,18 @@ class OwnRounds:
     Args:
         shares: the λ to try; none for 1 alone.
         within: standard errors of the highest AUC within which rounds are averaged; 0 for the best alone.
+        snapshots: rounds at most that serve a domain together, `within` 0; 1 for one round, or one mean.
         best: by domain.
 
-    Cost: P values and its own rows for each domain, in memory and in every checkpoint; with shares, a pass over the
-    validation rows for each share and round.
+    Cost: P values and its own rows for each domain (and snapshot), in memory and in every checkpoint; a pass over the
+    validation rows a round for each share that is tried, and one more with snapshots.
     """
 
     shares: Sequence[float] = ()
     within: float = 0.0
+    snapshots: int = 1
     best: dict[int, Own] = field(default_factory=dict)
+    _held: dict[int, list[Tensor]] = field(default_factory=dict, repr=False)
 
     def update(
         self,
@@ -78,25 +89,29 @@ class OwnRounds:
         metrics: Metrics,
         kept: Mapping[int, float],
     ) -> None:
-        """Take in a round that has just been measured: what it is best for is kept in `state.chosen`.
+        """Take in a round that has just been measured: what it is best for is kept in `state.chosen` and `further`.
 
         Args:
             kept: the shares that were kept of parts before they were measured (`train.shrink`).
         """
         plain = dataclasses.replace(state, chosen={}, shares={})
         tried = share_aucs(session, strategy, plain, self.shares) if self.shares else {}
+        predict = Predictor(session, session.data.val, state.buffers) if self.snapshots > 1 else None
         for domain, figures in enumerate(metrics.domains):
             if figures.auc is None:
                 continue
             auc, share = max(((auc, -share) for share, auc in tried.get(domain, {1.0: figures.auc}).items()))
             found = Own(auc, state.round, kept.get(domain, -share))
+            store = strategy.params_for(dataclasses.replace(plain, shares={domain: -share}), domain)
+            if predict is not None:
+                self._seat(predict, strategy, state, domain, found, store)
+                continue
             known, negatives = self.best.get(domain, _NONE), figures.samples - figures.positives
             margin = self.within * standard_error(max(auc, known.auc), figures.positives, negatives)
             anew = auc > known.auc + margin
             if not anew and not (self.within and auc >= known.auc - margin):
                 continue
-            served = dataclasses.replace(plain, shares={domain: -share})
-            point = strategy.params_for(served, domain).pull(_rows(session, domain))
+            point = store.pull(_rows(session, domain))
             if anew:
                 self.best[domain], state.chosen[domain] = found, point
                 continue
@@ -105,12 +120,39 @@ class OwnRounds:
             mean = torch.lerp(state.chosen[domain].flat, point.flat, 1 / (known.rounds + 1))
             state.chosen[domain] = Point(point.space, point.ids, mean)
 
+    def _seat(
+        self, predict: Predictor, strategy: Strategy, state: State, domain: int, found: Own, store: Store
+    ) -> None:
+        """Let a round serve a domain beside others, or in the place of one, where its validation AUC rises by it."""
+        if domain in state.chosen and (domain not in self._held or not _foreseen(state.space)):
+            # of a run that goes on; or with rows that only the state of now has
+            self._held[domain] = [predict(other, domain) for other in served(strategy, state, domain)]
+        scores, held = predict(store, domain), self._held.setdefault(domain, [])
+        begin, end = (int(bound) for bound in predict.data.offsets[domain : domain + 2])
+        known = self.best.get(domain, _NONE)
+        number, alone, auc = seating(held, scores, predict.data.labels[begin:end], self.snapshots)
+        if auc <= known.auc:
+            return
+        point, members = store.pull(_rows(predict.session, domain)), [*known.members]
+        if number:
+            state.further[seat(domain, number)] = point
+        else:
+            state.chosen[domain] = point
+        last = len(members) if alone else number + 1
+        for dropped in range(number + 1, last):
+            del state.further[seat(domain, dropped)]
+        held[number:last] = [scores]
+        members[number:last] = [(found.auc, found.round, found.share)]
+        _, round, share = max(members, key=lambda member: (member[0], -member[1]))
+        self.best[domain] = Own(auc, round, share, len(members), tuple(members))
+
     def told(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What an event tells: by domain's name the round, the share, and its validation AUC; of a mean of several
-        rounds how many, and of the best of them the rest."""
+        rounds how many, and of the best of them the rest; of several rounds that serve it together, which."""
         return {
             names[domain]: {"round": own.round, "share": own.share, "val_auc": own.auc}
             | ({"rounds": own.rounds} if self.within else {})
+            | ({"snapshots": [round for _, round, _ in own.members]} if own.members else {})
             for domain, own in sorted(self.best.items())
         }
 
@@ -120,15 +162,22 @@ class OwnRounds:
 
     def load(self, said: Sequence[Sequence[Any]]) -> None:
         """Go on from what a checkpoint holds."""
-        self.best = {domain: Own(*own) for domain, *own in said}
+        for domain, auc, round, share, rounds, *more in said:  # members: none in what earlier versions wrote
+            members = tuple((a, r, s) for a, r, s in more[0]) if more else ()
+            self.best[domain] = Own(auc, round, share, rounds, members)
 
 
 def _rows(session: Session, domain: int) -> Ids:
     """The rows that a domain's training and validation data touch; of ids that the module makes itself, training's."""
     own = session.rows.of(domain)
-    if any(table.columns is None for table in session.space.tables):
+    if not _foreseen(session.space):
         return own
     return union_ids(own, Rows(session.module, session.space, session.data.val).of(domain))
+
+
+def _foreseen(space: Space) -> bool:
+    """Whether the rows that data touch are known beforehand: no id is made by the module itself."""
+    return all(table.columns is not None for table in space.tables)
 
 
 def check_statistics(module: nn.Module, data: Dataset) -> None:
@@ -145,5 +194,5 @@ def check_statistics(module: nn.Module, data: Dataset) -> None:
         raise ConfigError(
             f"train.choose = 'domain' with a model that keeps running statistics ({min(moved)})",
             "a model without them, whose parameters are all that a round leaves",
-            "Set train.choose to 'run', or use another normalisation (nn.LayerNorm)",
+            "Set train.choose to 'run' (train.snapshots to 1, train.mean_within to 0), or use nn.LayerNorm",
         )

@@ -18,9 +18,10 @@ from mamdr.data.domains import Batch, Dataset, DomainData
 from mamdr.engine import Session, WalkOptions, trace
 from mamdr.errors import CheckpointError, ConfigError, DataError
 from mamdr.evaluation.metrics import Metrics
-from mamdr.parameters import Space
+from mamdr.parameters import Space, Store
 from mamdr.strategies import State, Strategy, served
 from mamdr.training import checkpoint
+from mamdr.training.ensemble import Ensemble
 from mamdr.training.events import Event, read_events
 from mamdr.training.folder import check_settings, checkpoint_folder, find_data, read_info, read_recipe
 from mamdr.training.recipe import Recipe
@@ -139,18 +140,22 @@ class Run:
         return {**about, "split": split, "data": self.data.name, **figures}
 
     def module_for(self, domain: int | str) -> nn.Module:
-        """A copy of the module with the parameters that serve a domain, to use as any module.
+        """A copy of the module with the parameters that serve a domain, to use as any module; where several rounds
+        serve it, an `Ensemble` of such copies.
 
         Raises:
             ConfigError: no domain has this name or number.
 
-        Cost: a copy of every table; for many domains or large tables score through `predict`.
+        Cost: a copy of every table (for each such round); for many domains or large tables score through `predict`.
         """
-        point = served(self.strategy, self.state, self._domain(domain)).pull(self.space.all_ids())
-        module = copy.deepcopy(self.module)
+        made = [self._module(store) for store in served(self.strategy, self.state, self._domain(domain))]
+        return (made[0] if len(made) == 1 else Ensemble(made)).eval()
+
+    def _module(self, store: Store) -> nn.Module:
+        point, module = store.pull(self.space.all_ids()), copy.deepcopy(self.module)
         tables = [point.rows(number) for number in range(len(self.space.tables))]
         _fill(module, self.space, point.dense, tables, self.state.buffers)
-        return module.eval()
+        return module
 
     def score(self, domain: int | str, batch: Batch) -> Tensor:
         """Click probabilities [B] of a batch's rows in a domain; the column "domain" need not be given.

@@ -95,6 +95,13 @@ class Trainer:
                 "rounds that a domain chooses for itself",
                 "Set train.choose to 'domain', or train.mean_within to 0",
             )
+        if options.snapshots > 1 and (options.choose != "domain" or options.mean_within):
+            other = "choose" if options.choose != "domain" else "mean_within"
+            raise ConfigError(
+                f"train.snapshots = {options.snapshots} with train.{other} = {getattr(options, other)!r}",
+                "rounds that a domain chooses for itself, each by itself",
+                "Set train.choose to 'domain' and train.mean_within to 0, or train.snapshots to 1",
+            )
         self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})
@@ -102,7 +109,7 @@ class Trainer:
         self.specific = specific or Specific()
         self.space = self.specific.applied(trace(self.module, data.schema))
         self.stopping = EarlyStopping(options.patience or None)
-        own = OwnRounds(() if options.shrink else options.shares, options.mean_within)
+        own = OwnRounds(() if options.shrink else options.shares, options.mean_within, options.snapshots)
         self.own = own if options.choose == "domain" else None
         self._best: State | None = None
         self._said: list[str] = []
@@ -229,7 +236,7 @@ class Trainer:
             return
         best, names = self._best_state(last), self.data.schema.domains
         if self.own is not None:
-            best.chosen = last.chosen
+            best.chosen, best.further = last.chosen, last.further
             told: dict[str, Any] = {"domains": self.own.told(names)}
         else:
             best.shares = choose_shares(session, self.strategy, best, self.options.shares)
@@ -256,6 +263,7 @@ class Trainer:
             self._place(self.space.part),
             tuned=self._place(self.space.part),
             chosen=self._place(self.space),
+            further=self._place(self.space),
             buffers={name: buffer.clone() for name, buffer in self.module.named_buffers()},
             seed=derive(self.options.seed, "strategy"),
         )

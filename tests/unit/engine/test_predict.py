@@ -31,7 +31,7 @@ def both(
     with at_work(module, DATA, space=state.space) as (session, _):
         predictor = Predictor(session, DATA.test, state.buffers)
         served = functools.partial(strategy.params_for, state)
-        together = list(predictor.many(served, range(5)))
+        together = list(predictor.many(lambda domain: [served(domain)], range(5)))
         return [(domain, scores, predictor(served(domain), domain)) for domain, scores in together]
 
 
@@ -82,8 +82,35 @@ def test_stores_that_have_nothing_in_common() -> None:
         stores.append(Overlay(LocalStore(state.space, point.dense * domain, tables), {}, domain))
     with at_work(module, DATA, space=state.space) as (session, _):
         predictor = Predictor(session, DATA.test, state.buffers)
-        for domain, scores in predictor.many(stores.__getitem__, range(5)):
+        for domain, scores in predictor.many(lambda domain: [stores[domain]], range(5)):
             assert torch.equal(scores, predictor(stores[domain], domain))
+        several = {
+            0: stores[:1],
+            1: stores[1:2],
+            2: [stores[4], stores[0], stores[2]],
+            3: stores[3:],
+            4: stores[4:],
+        }
+        for domain, scores in predictor.many(several.__getitem__, range(5)):
+            each = [predictor(store, domain) for store in several[domain]]
+            torch.testing.assert_close(scores, sum(each) / len(each), rtol=0, atol=1e-7)
+
+
+def test_a_domain_that_several_stores_serve_does_not_part_the_others() -> None:
+    """The others are still pulled and scored together, with the bits that they have without it."""
+    module = TwoTables()
+    state = train(module, DATA, Alternate(), rounds=1)
+    other = LocalStore(state.space, state.shared.dense * 2, state.shared.tables)
+    with at_work(module, DATA, space=state.space) as (session, _):
+        predictor = Predictor(session, DATA.test, state.buffers)
+        alone = dict(predictor.many(lambda domain: [state.shared], (0, 1, 3, 4)))
+        mixed = dict(
+            predictor.many(lambda domain: [state.shared, other] if domain == 2 else [state.shared], range(5))
+        )
+        mean = (predictor(state.shared, 2) + predictor(other, 2)) / 2
+    assert list(mixed) == list(range(5))
+    assert all(torch.equal(mixed[domain], scores) for domain, scores in alone.items())
+    torch.testing.assert_close(mixed[2], mean, rtol=0, atol=1e-7)
 
 
 class OfOneDomain(TwoTables):
@@ -100,3 +127,15 @@ def test_a_module_that_takes_a_batch_for_one_domains_scores_domain_by_domain() -
     for _, together, alone in compared:
         assert torch.equal(together, alone)
     assert len({float(scores.mean()) for _, scores, _ in compared}) == 5
+
+
+def test_a_module_that_is_bound_twice_is_told_at_once() -> None:
+    """Who scores a module within a session of its own is told so, and does not wait for ever."""
+    module = TwoTables()
+    state = train(module, DATA, Alternate(), rounds=1)
+    with (
+        at_work(module, DATA, space=state.space) as (outer, _),
+        at_work(module, DATA, space=state.space),
+        pytest.raises(RuntimeError, match="bound twice"),
+    ):
+        Predictor(outer, DATA.test, state.buffers)(state.shared, 0)

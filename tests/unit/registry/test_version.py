@@ -48,6 +48,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "shared alone": {"strategy": {"name": "joint"}},
     "separate": {"strategy": {"name": "separate"}},
     "rounds of their own": {"train": {"rounds": 2, "patience": 0, "choose": "domain"}},
+    "several rounds": {"train": {"rounds": 4, "patience": 0, "choose": "domain", "snapshots": 3}},
     "low rank": {"specific": {"rank": 2}},
     "dense alone": {"specific": {"parameters": "dense"}},
 }
@@ -81,7 +82,7 @@ def test_an_unseen_domain_is_served_by_shared_with_the_mean_of_all_domains_rows(
     table = next(t for t, table in enumerate(version.space.tables) if table.columns == ("domain",))
     ids = list(version.space.no_ids())
     ids[table] = torch.tensor([4, 5])
-    rows = served.rows.pull(tuple(ids)).rows(table)
+    rows = served.rows[0].pull(tuple(ids)).rows(table)
     mean = version.state.shared.tables[table].mean(0)
     torch.testing.assert_close(rows[1], mean)
     assert torch.equal(rows[0], version.state.shared.tables[table][4])

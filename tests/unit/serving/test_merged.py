@@ -24,7 +24,7 @@ def test_memory_is_bounded_and_the_least_recent_goes(shop: Shop) -> None:
 def test_a_merged_part_is_what_the_store_gives(shop: Shop) -> None:
     version = load(shop.registry, "v00001", open_store(shop.features).schema)
     served, merged = version.served(next(iter(version.numbers))), Merged(1 << 20)
-    expected = served.store.pull(version.space.no_ids()).flat
+    expected = served.stores[0].pull(version.space.no_ids()).flat
     assert torch.equal(merged.dense(served), expected)
     assert not torch.equal(expected, version.state.shared.dense)
 

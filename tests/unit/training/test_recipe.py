@@ -82,7 +82,7 @@ def test_the_recipe_mamdr_is_what_experiments_call_safe() -> None:
     assert recipe.strategy == MAMDR.safe()
     (line,) = cells(EXPERIMENTS["safe"], 1, rows=["mamdr"])
     assert line.recipe.strategy == MAMDR.safe()
-    for setting in ("choose", "mean_within", "shares", "shrink"):
+    for setting in ("choose", "shares", "shrink", "snapshots"):
         assert getattr(line.recipe.train, setting) == getattr(recipe.train, setting)
     assert (recipe.train.choose, recipe.train.shrink) == ("domain", True)
     assert 0.0 in recipe.train.shares
@@ -103,6 +103,7 @@ def test_defaults_are_spelt_out(recipe: Path) -> None:
         "shrink": False,
         "choose": "run",
         "mean_within": 0.0,
+        "snapshots": 1,
         "penalty_from": 1.0,
         "penalty_rounds": 20,
     }

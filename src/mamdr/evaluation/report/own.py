@@ -43,8 +43,8 @@ OWN = (
         "round",
         "Own round",
         "The round whose parameters serve a domain: that of its own highest validation AUC (train.choose = "
-        "'domain'); with train.mean_within the best of those whose mean does. None: it has no validation AUC, and "
-        "the run's best round serves it.",
+        "'domain'); with train.mean_within the best of those whose mean does, with train.snapshots the best of those "
+        "that score together. None: it has no validation AUC, and the run's best round serves it.",
         1,
         lambda run: run.own_rounds,
     ),
