@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import mamdr
 from mamdr.errors import CheckpointError
 from mamdr.feature_store import open_store
 from mamdr.registry import Registry, Version, load, publish
+from mamdr.registry.manifest import FORMAT, SEVERAL
 from mamdr.serving.merged import Merged
 from mamdr.serving.scorer import Scorer
 
@@ -100,3 +102,28 @@ def test_published_parts_cannot_be_changed(shop: Shop) -> None:
         version.state.specific[0] = version.state.specific[1]
     with pytest.raises(CheckpointError, match="published part"):
         del version.state.specific[0]
+
+
+def test_an_older_version_of_the_library_refuses_what_it_would_misread(shop: Shop, tmp_path: Path) -> None:
+    """Where several rounds serve a domain, the manifest says so by its format; elsewhere nothing is different."""
+    registry = Registry(tmp_path / "registry")
+    several: dict[str, Any] = {"rounds": 4, "patience": 0, "choose": "domain", "snapshots": 3}
+    for form, train in ((FORMAT, several | {"snapshots": 1}), (SEVERAL, several)):
+        run = shop_train(shop, tmp_path / str(form), train=train)
+        path = registry.path(publish(tmp_path / str(form), registry))
+        assert json.loads((path / "manifest.json").read_text())["format"] == form
+        assert bool(run.state.further) == (path / "parameters/further").exists() == (form == SEVERAL)
+
+
+def test_each_round_of_a_domain_has_its_own_merged_values(shop: Shop, tmp_path: Path) -> None:
+    several: dict[str, Any] = {"rounds": 4, "patience": 0, "choose": "domain", "snapshots": 3}
+    run = shop_train(shop, tmp_path / "run", train=several)
+    registry, merged = Registry(tmp_path / "registry"), Merged(1 << 20)
+    version = load(registry, publish(tmp_path / "run", registry), run.data.schema)
+    for domain in run.data.schema.domains:
+        served = version.served(domain)
+        values = [merged.dense(served, number).clone() for number in range(len(served.stores))]
+        again = [merged.dense(served, number) for number in range(len(served.stores))]
+        assert all(torch.equal(one, other) for one, other in zip(values, again, strict=True))
+        assert len({tuple(one.tolist()) for one in values}) == len(values)
+    assert max(len(version.served(domain).stores) for domain in run.data.schema.domains) > 1
