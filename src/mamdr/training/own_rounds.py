@@ -36,7 +36,7 @@ from mamdr.engine.rows import Rows
 from mamdr.engine.trace import probe
 from mamdr.errors import ConfigError
 from mamdr.evaluation.auc import standard_error
-from mamdr.evaluation.metrics import Metrics
+from mamdr.evaluation.metrics import DomainMetrics, Metrics
 from mamdr.parameters import Ids, Point, Space, Store
 from mamdr.parameters.point import union_ids
 from mamdr.strategies import State, Strategy, seat, served
@@ -72,7 +72,8 @@ class OwnRounds:
         best: by domain.
 
     Cost: P values and its own rows for each domain (and snapshot), in memory and in every checkpoint; a pass over the
-    validation rows a round for each share that is tried, and one more with snapshots.
+    validation rows a round for each share that is tried, and one more with snapshots, whose validation scores are kept
+    in memory.
     """
 
     shares: Sequence[float] = ()
@@ -105,20 +106,26 @@ class OwnRounds:
             store = strategy.params_for(dataclasses.replace(plain, shares={domain: -share}), domain)
             if predict is not None:
                 self._seat(predict, strategy, state, domain, found, store)
-                continue
-            known, negatives = self.best.get(domain, _NONE), figures.samples - figures.positives
-            margin = self.within * standard_error(max(auc, known.auc), figures.positives, negatives)
-            anew = auc > known.auc + margin
-            if not anew and not (self.within and auc >= known.auc - margin):
-                continue
-            point = store.pull(_rows(session, domain))
-            if anew:
-                self.best[domain], state.chosen[domain] = found, point
-                continue
-            better = found if auc > known.auc else known
-            self.best[domain] = better._replace(rounds=known.rounds + 1)
-            mean = torch.lerp(state.chosen[domain].flat, point.flat, 1 / (known.rounds + 1))
-            state.chosen[domain] = Point(point.space, point.ids, mean)
+            else:
+                self._average(session, state, domain, found, store, figures)
+
+    def _average(
+        self, session: Session, state: State, domain: int, found: Own, store: Store, figures: DomainMetrics
+    ) -> None:
+        """Let a round serve a domain alone, where it is better by more than the margin, or in a mean within it."""
+        known, negatives = self.best.get(domain, _NONE), figures.samples - figures.positives
+        margin = self.within * standard_error(max(found.auc, known.auc), figures.positives, negatives)
+        anew = found.auc > known.auc + margin
+        if not anew and not (self.within and found.auc >= known.auc - margin):
+            return
+        point = store.pull(_rows(session, domain))
+        if anew:
+            self.best[domain], state.chosen[domain] = found, point
+            return
+        better = found if found.auc > known.auc else known
+        self.best[domain] = better._replace(rounds=known.rounds + 1)
+        mean = torch.lerp(state.chosen[domain].flat, point.flat, 1 / (known.rounds + 1))
+        state.chosen[domain] = Point(point.space, point.ids, mean)
 
     def _seat(
         self, predict: Predictor, strategy: Strategy, state: State, domain: int, found: Own, store: Store
