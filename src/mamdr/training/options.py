@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mamdr.config import component
+from mamdr.engine import WalkOptions
 from mamdr.engine.choose import Engine
+from mamdr.errors import ConfigError
 from mamdr.strategies.protocol import SEATS
 
 Monitor = Literal["mean_auc", "weighted_auc", "pooled_auc"]
@@ -73,3 +75,34 @@ class TrainOptions:
     def hold(self, round: int) -> float:
         """Share of the penalty in the round after so many, in [penalty_from, 1]."""
         return float(self.penalty_from ** max(0.0, 1 - round / self.penalty_rounds))
+
+
+def check_options(options: TrainOptions, walk: WalkOptions) -> None:
+    """Raise ConfigError for settings that do not go together, or of which one would do nothing."""
+    if options.device != "cpu" and options.jobs > 1:
+        raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
+    if options.shrink and not options.shares:
+        raise ConfigError(
+            "train.shrink without train.shares",
+            "shares to choose from",
+            "Set train.shares to [0.0, 0.5, 1.0]",
+        )
+    if options.mean_within and options.choose != "domain":
+        raise ConfigError(
+            f"train.mean_within = {options.mean_within:g} with train.choose = {options.choose!r}",
+            "rounds that a domain chooses for itself",
+            "Set train.choose to 'domain', or train.mean_within to 0",
+        )
+    if options.snapshots > 1 and (options.choose != "domain" or options.mean_within):
+        other = "choose" if options.choose != "domain" else "mean_within"
+        raise ConfigError(
+            f"train.snapshots = {options.snapshots} with train.{other} = {getattr(options, other)!r}",
+            "rounds that a domain chooses for itself, each by itself",
+            "Set train.choose to 'domain' and train.mean_within to 0, or train.snapshots to 1",
+        )
+    if options.penalty_from < 1 and not walk.embedding_l2:
+        raise ConfigError(
+            f"train.penalty_from = {options.penalty_from:g} with walk.embedding_l2 = 0",
+            "a penalty that can grow",
+            "Set walk.embedding_l2, or train.penalty_from to 1",
+        )

@@ -41,7 +41,7 @@ from mamdr.training.folder import (
     write_recipe,
 )
 from mamdr.training.heard import Heard
-from mamdr.training.options import TrainOptions
+from mamdr.training.options import TrainOptions, check_options
 from mamdr.training.own_rounds import OwnRounds, check_statistics
 from mamdr.training.run import Run
 from mamdr.training.scoring import check_data, measure, watched
@@ -81,27 +81,7 @@ class Trainer:
         recipe: Mapping[str, Any] | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
-        if options.device != "cpu" and options.jobs > 1:
-            raise ConfigError(f"jobs = {options.jobs} on {options.device}", "jobs = 1", "Set train.jobs to 1")
-        if options.shrink and not options.shares:
-            raise ConfigError(
-                "train.shrink without train.shares",
-                "shares to choose from",
-                "Set train.shares to [0.0, 0.5, 1.0]",
-            )
-        if options.mean_within and options.choose != "domain":
-            raise ConfigError(
-                f"train.mean_within = {options.mean_within:g} with train.choose = {options.choose!r}",
-                "rounds that a domain chooses for itself",
-                "Set train.choose to 'domain', or train.mean_within to 0",
-            )
-        if options.snapshots > 1 and (options.choose != "domain" or options.mean_within):
-            other = "choose" if options.choose != "domain" else "mean_within"
-            raise ConfigError(
-                f"train.snapshots = {options.snapshots} with train.{other} = {getattr(options, other)!r}",
-                "rounds that a domain chooses for itself, each by itself",
-                "Set train.choose to 'domain' and train.mean_within to 0, or train.snapshots to 1",
-            )
+        check_options(options, walk)
         self.module = _moved(module, options.device)
         self.data, self.strategy, self.options, self.walk = data, strategy, options, walk
         self.folder, self.recipe = folder, dict(recipe or {})

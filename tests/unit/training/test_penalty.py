@@ -56,6 +56,13 @@ def test_what_is_no_share_and_no_number_of_rounds_is_refused(settings: dict[str,
         fit(TwoTables(), tiny_market(), Alternate(), **settings)
 
 
+def test_no_penalty_cannot_grow() -> None:
+    with pytest.raises(
+        MamdrError, match=r"penalty_from = 0.25 with walk.embedding_l2 = 0.*Set walk.embedding_l2"
+    ):
+        train(SAFE, 1, OPTIONS, **GROWS)
+
+
 @pytest.mark.parametrize("rows", ["dense", "lazy", "sparse"])
 @pytest.mark.parametrize("per", ["touch", "pass", "row"])
 def test_the_first_round_is_one_of_that_share_of_the_penalty(per: Any, rows: Any) -> None:
