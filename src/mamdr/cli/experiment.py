@@ -50,8 +50,8 @@ def experiment(
         typer.Option(
             "--set",
             metavar="[NAME:]TABLE.KEY=VALUE",
-            help="Override a value in every cell (but not what its own row or column says), or in those whose model or "
-            "strategy is NAME (that too); may be repeated.",
+            help="Override a value in every cell (but not what its own row or column says), or in those whose model, "
+            "strategy, row or column is NAME (that too); may be repeated.",
         ),
     ] = None,
     settings: Annotated[

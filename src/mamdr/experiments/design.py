@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from mamdr.config import nearest
 from mamdr.errors import ConfigError
+from mamdr.models import MODELS
+from mamdr.strategies.registry import STRATEGIES
 from mamdr.training.recipe import Recipe, override
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -101,15 +103,17 @@ def cells(
 
     Args:
         seeds: 1 to so many; or which.
-        overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model or strategy. What
-            a line itself says (the settings of the safe MAMDR, what a figure varies) counts over the former and not
-            over the latter.
+        overrides: `table.key=value` for every cell, or `NAME:table.key=value` for those of this model, strategy, row or
+            column. What a line itself says (the settings of the safe MAMDR, what a figure varies) counts over the
+            former and not over the latter.
         rows, columns: names of the lines to keep; "all" keeps every one; none keeps the paper's.
 
     Raises:
-        ConfigError: an unknown line, or a setting that a cell's recipe does not take.
+        ConfigError: an unknown line, an override for a name that nothing has, or a setting that a cell's recipe does
+            not take.
     """
     overrides = list(overrides)
+    _check_names(experiment, overrides)
     lines = [
         (row, column)
         for row in _chosen(experiment.rows, rows, f"row of {experiment.name}")
@@ -134,22 +138,42 @@ def _chosen(lines: tuple[Line, ...], wanted: Sequence[str], what: str) -> list[L
     return [line for line in lines if line.name in wanted]
 
 
+def _check_names(experiment: Experiment, overrides: Iterable[str]) -> None:
+    """Raise ConfigError for an override that is for nobody, whichever lines are kept."""
+    lines = (*experiment.rows, *experiment.columns)
+    known = {*MODELS, *STRATEGIES}.union(*({line.name, *_names(line)} for line in lines)) - {""}
+    for text in overrides:
+        name = _name_in(text)
+        if name is not None and name not in known:
+            raise ConfigError(
+                f"the setting {text} for {name!r}, which is nothing in {experiment.name}",
+                "the name of a model, a strategy, a row or a column",
+                nearest(name, known),
+            )
+
+
+def _names(line: Line) -> list[str]:
+    """Of the model, strategy and whatever else has a name in a line's tables."""
+    return [content["name"] for content in line.tables.values() if "name" in content]
+
+
+def _name_in(text: str) -> str | None:
+    """Whom an override is for; None where it is for every cell."""
+    name, colon, _ = text.partition(":")
+    return name if colon and "=" not in name else None
+
+
 def _cell(row: Line, column: Line, seed: int, overrides: Sequence[str]) -> Cell:
-    names = {
-        table: content["name"]
-        for line in (row, column)
-        for table, content in line.tables.items()
-        if "name" in content
-    }
+    names = {row.name, column.name, *_names(row), *_names(column)}
     values: dict[str, Any] = {table: dict(content) for table, content in BASE.items()}
     mine: list[str] = []
     for text in overrides:
-        name, colon, setting = text.partition(":")
-        if not colon or "=" in name:
+        name = _name_in(text)
+        if name is None:
             override(values, text)
-        elif name in names.values():
-            override(values, setting)
-            mine.append(setting)
+        elif name in names:
+            mine.append(text[len(name) + 1 :])
+            override(values, mine[-1])
     said: set[str] = set()
     for line in (row, column):  # what the grid varies counts, whatever is set for every cell
         for table, content in line.tables.items():

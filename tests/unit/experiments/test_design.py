@@ -69,6 +69,22 @@ def test_an_override_with_a_name_is_for_cells_of_that_name() -> None:
     assert {cell.recipe.model["embedding"] for cell in made} == {8}
 
 
+def test_an_override_may_name_a_line() -> None:
+    made = cells(
+        EXPERIMENTS["safe"], 1, ["alternate+own:train.snapshots=3"], rows=["alternate", "alternate+own"]
+    )
+    assert {cell.row: cell.recipe.train.snapshots for cell in made} == {"alternate": 1, "alternate+own": 3}
+
+
+def test_an_override_for_nobody_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(
+        ConfigError, match=r"for 'alternat', which is nothing in table-10.*Did you mean 'alternate'"
+    ):
+        cells(TABLE_10, 1, ["alternat:train.rounds=3"], rows=["mlp"])
+    made = cells(TABLE_10, 1, ["star:train.rounds=3"], rows=["mlp"])  # a model that is left out today
+    assert all(cell.recipe.train.rounds != 3 for cell in made)
+
+
 def test_what_a_grid_varies_counts_whatever_is_set() -> None:
     made = cells(EXPERIMENTS["figure-9"], 1, ["strategy.outer_lr=0.3", "inner.lr=0.5"])
     assert {cell.recipe.strategy.outer_lr for cell in made} == {1.0, 0.5, 0.1, 0.05, 0.01}  # type: ignore[attr-defined]
