@@ -73,9 +73,8 @@ def coast(
 
 def has_short_form(beta1: float, beta2: float) -> bool:
     """Whether the sum of many steps has a short form: β₁ fades much faster than β₂."""
-    return beta1 > 0 and 20 * (1 - beta2) <= (1 - beta1) * (
-        1 + 1e-9
-    )  # 0.9 and 0.995, whatever 1 - β rounds to
+    rounding = 1 + 1e-9  # of 1 - β: 0.9 and 0.995 have one
+    return beta1 > 0 and 20 * (1 - beta2) <= (1 - beta1) * rounding
 
 
 def tables(beta1: float, beta2: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
