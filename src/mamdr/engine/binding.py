@@ -36,7 +36,7 @@ from mamdr.engine.stacked import Masks, StackedRows
 from mamdr.engine.tower import Tower, is_tower
 from mamdr.engine.virtual_rows import VirtualRows
 from mamdr.models.layers import ReLUDropout
-from mamdr.parameters import Point, Space
+from mamdr.parameters import Ids, Point, Space
 
 
 class RowMiss(Exception):  # noqa: N818 (a signal between binding and walk, not an error)
@@ -45,6 +45,17 @@ class RowMiss(Exception):  # noqa: N818 (a signal between binding and walk, not 
     def __init__(self, table: int, ids: Tensor) -> None:
         super().__init__(f"{len(ids)} rows of table {table}")
         self.table, self.ids = table, ids
+
+    def added_to(self, ids: Ids) -> Ids:
+        """The ids that were loaded, and those that were missed.
+
+        Raises: RuntimeError: they were loaded, and somebody else's binding missed them.
+        """
+        loaded, added = ids[self.table], list(ids)
+        added[self.table] = torch.unique(torch.cat([loaded, self.ids.cpu()]))
+        if len(added[self.table]) == len(loaded):
+            raise RuntimeError("rows that were loaded are missed: the module is bound twice") from self
+        return tuple(added)
 
 
 @dataclass

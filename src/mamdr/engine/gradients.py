@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -49,9 +48,7 @@ class Gradients:
             try:
                 return self._at(store, ids, domain)
             except RowMiss as miss:  # ids that the module computed in another way than when it was watched
-                found = list(ids)
-                found[miss.table] = torch.unique(torch.cat([found[miss.table], miss.ids.cpu()]))
-                ids = tuple(found)
+                ids = miss.added_to(ids)
 
     def _at(self, store: Store, ids: Ids, domain: int) -> Point:
         session = self.session

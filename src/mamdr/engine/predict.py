@@ -152,11 +152,4 @@ class Predictor:
                 logits: Tensor = self.session.module(batch)
                 return logits
             except RowMiss as miss:
-                held = list(self.session.binding.point.ids)
-                wanted = torch.unique(torch.cat([held[miss.table], miss.ids.cpu()]))
-                if len(wanted) == len(held[miss.table]):
-                    raise RuntimeError(
-                        "rows that were loaded are missed: the module is bound twice"
-                    ) from miss
-                held[miss.table] = wanted
-                self._load(store, tuple(held))
+                self._load(store, miss.added_to(self.session.binding.point.ids))

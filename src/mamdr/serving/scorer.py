@@ -143,13 +143,7 @@ class Scorer:
             try:
                 return torch.sigmoid(self.version.module(batch)).float()
             except RowMiss as miss:
-                held = list(ids)
-                held[miss.table] = torch.unique(torch.cat([held[miss.table], miss.ids]))
-                if len(held[miss.table]) == len(ids[miss.table]):
-                    raise RuntimeError(
-                        "rows that were loaded are missed: the module is bound twice"
-                    ) from miss
-                ids = tuple(held)
+                ids = miss.added_to(ids)
 
     def _ids(self, batch: Batch) -> Ids:
         """The distinct rows that a batch names, per table; ids that a module computes come as they are missed."""
